@@ -1,0 +1,546 @@
+"""Tables -> a frozen `Page`: grouping, order, size budget, wording (pure; no file is touched).
+
+The page holds what fits `max_megabytes`: the plan that `choose` takes from the budget's ladder
+decides how many patches are shown and how large the whole images behind them are.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from typika.errors import ConfigError
+from typika.report.budget import (
+    DOT_BYTES,
+    FRAME_BYTES,
+    LADDER,
+    MAX_DOTS,
+    MEGABYTE,
+    N_FULL_RUNGS,
+    PATCH_BYTES,
+    Plan,
+    Shelf,
+    by_importance,
+)
+from typika.report.pictures import as_base64, jpeg_base64, map_record, shrink
+from typika.report.records import (
+    Baseline,
+    ClusterRecord,
+    HeatMaps,
+    ImageRecord,
+    LabelFacts,
+    LabelRecord,
+    MapRecord,
+    Page,
+    PatchRecord,
+    ReportInputs,
+    RunFacts,
+)
+
+__all__ = [
+    "Baseline",
+    "HeatMaps",
+    "LabelFacts",
+    "Page",
+    "ReportInputs",
+    "RunFacts",
+    "build_page",
+    "label_order",
+    "shelve",
+]
+
+MAX_METADATA_COLUMNS = 24
+MAX_METADATA_LENGTH = 300  # characters of one value; the rest is in patches.parquet
+N_SAMPLED_IMAGES = 12  # encoded at every size to foretell what all would weigh
+RESERVE = 0.96  # share of the budget that estimates may fill
+LARGEST_PREVIEW = max(plan.side for plan in LADDER)
+
+ImageSource = Callable[[str], Image.Image | None]
+
+
+def build_page(inputs: ReportInputs, *, max_megabytes: float = 25) -> Page:
+    """Decide what the report shows and cut, encode and word it.
+
+    Raises ConfigError where `max_megabytes` is not positive.
+    """
+    if not max_megabytes > 0:
+        raise ConfigError(f"max_megabytes={max_megabytes}: need a positive number")
+    budget = round(max_megabytes * MEGABYTE)
+    table = PatchTable.read(inputs)
+    labels = label_order(inputs)
+    shelves = [shelve(inputs, table, label) for label in labels]
+    plan = choose(inputs, table, shelves, budget)
+    kept = [shelf.cut(plan) for shelf in shelves]
+    room = budget - _weight_without_images(table, kept)
+    images = embed_images(inputs, table, labels, kept, plan, room)
+    return _assemble(inputs, table, labels, shelves, kept, plan, images, max_megabytes)
+
+
+# ------------------------------------------------------------------------------- reading tables
+
+
+@dataclass(frozen=True)
+class PatchTable:
+    """The patches, column by column; a patch is known by its row number."""
+
+    image_id: list[str]
+    file_name: list[str]
+    label: np.ndarray  # str objects
+    selection: np.ndarray  # str objects
+    integers: Mapping[str, np.ndarray]
+    floats: Mapping[str, np.ndarray]
+    thumbnail: pa.ChunkedArray  # JPEG bytes
+    picture_bytes: np.ndarray  # length of each thumbnail in base64
+    metadata: pa.Table  # the columns that are shown
+
+    @classmethod
+    def read(cls, inputs: ReportInputs) -> PatchTable:
+        """Take the columns of `inputs.patches` apart."""
+        patches = inputs.patches
+        pictures = pc.struct_field(patches["thumbnail"], "bytes")
+        lengths = pc.fill_null(pc.binary_length(pictures), 0).to_numpy()
+        integers = ("rank", "left", "top", "right", "bottom", "cluster")
+        floats = (
+            *("typicality", "error", "typicality_null", "evidence"),
+            *("distance", "map_x", "map_y"),
+        )
+        return cls(
+            image_id=_strings(patches["image_id"]),
+            file_name=_strings(patches["file_name"]),
+            label=np.array(_strings(patches["label"]), dtype=object),
+            selection=np.array(_strings(patches["selection"]), dtype=object),
+            integers={name: _integers(patches[name]) for name in integers},
+            floats={name: _floats(patches[name]) for name in floats},
+            thumbnail=pictures,
+            picture_bytes=(lengths.astype(np.int64) + 2) // 3 * 4,
+            metadata=patches.select(list(inputs.metadata_columns[:MAX_METADATA_COLUMNS])),
+        )
+
+    def words(self, row: int) -> tuple[str, ...]:
+        """The metadata of one patch as text."""
+        return tuple(_word(column[row].as_py()) for column in self.metadata.columns)
+
+    def number(self, name: str, row: int) -> float | None:
+        """One figure of one patch, None where it is not finite."""
+        return _number(self.floats[name][row])
+
+
+def _strings(column: pa.ChunkedArray) -> list[str]:
+    return [value or "" for value in column.cast(pa.string()).to_pylist()]
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), math.nan).to_numpy())
+
+
+def _integers(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), -1).to_numpy())
+
+
+def _word(value: object) -> str:
+    """One value of the user's metadata in at most MAX_METADATA_LENGTH characters."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, datetime.date | datetime.time):
+        text = value.isoformat()
+    elif isinstance(value, float):
+        text = f"{value:.10g}"
+    else:
+        text = str(value)
+    short = text[: MAX_METADATA_LENGTH - 1] + "…"
+    return text if len(text) <= MAX_METADATA_LENGTH else short
+
+
+def _number(value: float | None) -> float | None:
+    """Six significant digits, None where there is no finite number."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def label_order(inputs: ReportInputs) -> list[str]:
+    """Every label once: as in the facts, then as they first appear in the tables."""
+    named = [facts.label for facts in inputs.facts.collection]
+    tables = (inputs.clusters, inputs.patches)
+    return list(dict.fromkeys([*named, *(x for t in tables for x in _strings(t["label"]))]))
+
+
+# ----------------------------------------------------------------------------- order and choice
+
+
+def shelve(inputs: ReportInputs, table: PatchTable, label: str) -> Shelf:
+    """All patches of `label`: clusters by rank, members closest first, controls by rank."""
+    mine = table.label == label
+    typical = np.flatnonzero(mine & (table.selection == "typical"))
+    members: dict[int, list[int]] = {}
+    order = np.lexsort((table.integers["rank"][typical], table.floats["distance"][typical]))
+    for row in typical[order]:
+        members.setdefault(int(table.integers["cluster"][row]), []).append(int(row))
+    clusters = [members.get(row["cluster"], []) for row in _cluster_rows(inputs.clusters, label)]
+    return Shelf(
+        clusters=tuple(tuple(rows) for rows in clusters),
+        random=_by_rank(table, mine & (table.selection == "random")),
+        negative=_by_rank(table, mine & (table.selection == "negative")),
+    )
+
+
+def _by_rank(table: PatchTable, chosen: np.ndarray) -> tuple[int, ...]:
+    rows = np.flatnonzero(chosen)
+    order = np.argsort(table.integers["rank"][rows], kind="stable")
+    return tuple(rows[order].tolist())
+
+
+def _cluster_rows(clusters: pa.Table, label: str) -> list[dict]:
+    rows = clusters.filter(pc.equal(clusters["label"].cast(pa.string()), label)).to_pylist()
+    return sorted(rows, key=lambda row: (row["rank"], row["cluster"]))
+
+
+def choose(inputs: ReportInputs, table: PatchTable, shelves: Sequence[Shelf], budget: int) -> Plan:
+    """The first rung of the ladder that fits `budget` bytes, by estimate; else the last."""
+    weigh = _image_scale(inputs, table, shelves)
+    for rung, plan in enumerate(LADDER):
+        kept = [shelf.cut(plan) for shelf in shelves]
+        weight = float(_weight_without_images(table, kept))
+        if rung < N_FULL_RUNGS:
+            n_images, n_maps = _count_images(table, kept)
+            jpeg, maps = weigh(plan)
+            weight += n_images * jpeg + n_maps * maps
+        if weight <= budget * RESERVE:
+            return plan
+    return LADDER[-1]
+
+
+def _weight_without_images(table: PatchTable, kept: Sequence[Shelf]) -> int:
+    """Bytes of all patches of `kept`, their words, and the dots of those left out."""
+    rows = sorted({row for shelf in kept for row in shelf.rows()})
+    files = sum(len(json.dumps(table.file_name[row])) for row in rows)
+    metadata = {table.words(row) for row in rows}
+    words = sum(len(json.dumps(value)) + 1 for values in metadata for value in values)
+    n_typical = int((table.selection == "typical").sum())
+    dots = min(MAX_DOTS, n_typical) * DOT_BYTES
+    pictures = int(table.picture_bytes[rows].sum())
+    names = sum(len(json.dumps(label)) for label in set(table.label.tolist()))
+    return FRAME_BYTES + pictures + len(rows) * PATCH_BYTES + files + words + dots + 8 * names
+
+
+def _count_images(table: PatchTable, kept: Sequence[Shelf]) -> tuple[int, int]:
+    rows = {row for shelf in kept for row in shelf.rows()}
+    maps = {(table.image_id[row], table.label[row]) for row in rows}
+    return len({table.image_id[row] for row in rows}), len(maps)
+
+
+def _image_scale(
+    inputs: ReportInputs, table: PatchTable, shelves: Sequence[Shelf]
+) -> Callable[[Plan], tuple[float, int]]:
+    """A function: plan -> mean bytes of one whole image and of one set of heat-maps."""
+    rows = list(by_importance([shelf.cut(LADDER[0]) for shelf in shelves]))
+    pairs = list(dict.fromkeys((table.image_id[row], str(table.label[row])) for row in rows))
+    picked = pairs[:: max(1, len(pairs) // N_SAMPLED_IMAGES)][:N_SAMPLED_IMAGES]
+    loaded = (_load(inputs.images, image_id) for image_id, _ in picked)
+    previews = [shrink(image, LARGEST_PREVIEW) for image in loaded if image is not None]
+    shapes = [maps.contrast.shape for pair in picked if (maps := inputs.maps.get(pair))]
+
+    def weigh(plan: Plan) -> tuple[float, int]:
+        jpegs = [len(jpeg_base64(p, side=plan.side, quality=plan.quality)) for p in previews]
+        cells = [min(h, plan.grid) * min(w, plan.grid) for h, w in shapes]
+        return (sum(jpegs) / len(jpegs) + 60 if jpegs else 0), max(cells, default=0) * 4 + 120
+
+    return weigh
+
+
+# ---------------------------------------------------------------------------- pictures and maps
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The whole images of a page, and which could not be there."""
+
+    records: tuple[ImageRecord, ...]
+    places: Mapping[str, int]  # image_id -> place in `records`
+    n_unreadable: int
+    n_no_room: int
+
+
+def embed_images(
+    inputs: ReportInputs,
+    table: PatchTable,
+    labels: Sequence[str],
+    kept: Sequence[Shelf],
+    plan: Plan,
+    room: int,
+) -> Embedded:
+    """Encode whole images and their maps, the most important first, within `room` bytes."""
+    wanted: dict[str, dict[int, None]] = {}
+    numbers = {label: number for number, label in enumerate(labels)}
+    for row in by_importance(kept):
+        wanted.setdefault(table.image_id[row], {})[numbers[table.label[row]]] = None
+    records: list[ImageRecord] = []
+    places: dict[str, int] = {}
+    n_unreadable = n_no_room = 0
+    for image_id, label_numbers in wanted.items():
+        if room <= 0:
+            n_no_room += 1
+            continue
+        image = _load(inputs.images, image_id)
+        if image is None:
+            n_unreadable += 1
+            continue
+        maps = _maps(inputs, labels, image_id, label_numbers, plan.grid)
+        record = _image_record(image, maps, plan)
+        room -= _weight(record)
+        if room > 0:
+            places[image_id] = len(records)
+            records.append(record)
+        else:
+            n_no_room += 1
+    return Embedded(tuple(records), places, n_unreadable, n_no_room)
+
+
+def _image_record(image: Image.Image, maps: Mapping[int, MapRecord], plan: Plan) -> ImageRecord:
+    jpeg = jpeg_base64(image, side=plan.side, quality=plan.quality)
+    return ImageRecord(jpeg=jpeg, width=image.width, height=image.height, maps=maps)
+
+
+def _maps(
+    inputs: ReportInputs,
+    labels: Sequence[str],
+    image_id: str,
+    label_numbers: Iterable[int],
+    grid: int,
+) -> dict[int, MapRecord]:
+    found = {number: inputs.maps.get((image_id, labels[number])) for number in label_numbers}
+    return {
+        number: map_record(maps, grid=grid) for number, maps in found.items() if maps is not None
+    }
+
+
+def _weight(record: ImageRecord) -> int:
+    maps = sum(len(cells) for entry in record.maps.values() for cells in entry.cells)
+    return len(record.jpeg) + maps + 60 + 120 * len(record.maps)
+
+
+def _load(images: Callable[[str], Image.Image], image_id: str) -> Image.Image | None:
+    """The original, or None where it can no longer be read; the page counts those."""
+    try:
+        return images(image_id)
+    except OSError:
+        return None
+
+
+# -------------------------------------------------------------------------------------- assembly
+
+
+def _assemble(
+    inputs: ReportInputs,
+    table: PatchTable,
+    labels: Sequence[str],
+    shelves: Sequence[Shelf],
+    kept: Sequence[Shelf],
+    plan: Plan,
+    images: Embedded,
+    max_megabytes: float,
+) -> Page:
+    rows = list(dict.fromkeys(row for shelf in kept for row in shelf.rows()))
+    metadata = list(dict.fromkeys(table.words(row) for row in rows))
+    patches = _patch_records(table, labels, rows, images.places, metadata)
+    places = {row: place for place, row in enumerate(rows)}
+    records = tuple(
+        _label_record(inputs, table, label, shelf, places)
+        for label, shelf in zip(labels, kept, strict=True)
+    )
+    axis = _axis(records)
+    return Page(
+        facts=inputs.facts,
+        summary=_summary(records),
+        labels=records,
+        patches=patches,
+        images=images.records,
+        metadata_columns=tuple(table.metadata.column_names),
+        metadata=tuple(metadata),
+        dots=_dots(table, labels, set(rows)),
+        axis=axis,
+        decimals=_decimals(axis),
+        limits=_limits(images.records),
+        left_out=_left_out(inputs, table, shelves, patches, plan, images, max_megabytes),
+    )
+
+
+def _patch_records(
+    table: PatchTable,
+    labels: Sequence[str],
+    rows: Sequence[int],
+    places: Mapping[str, int],
+    metadata: Sequence[tuple[str, ...]],
+) -> tuple[PatchRecord, ...]:
+    numbers = {label: number for number, label in enumerate(labels)}
+    words = {values: place for place, values in enumerate(metadata)}
+    pictures = table.thumbnail.take(pa.array(rows, pa.int64())).to_pylist()
+
+    def record(row: int, picture: bytes | None) -> PatchRecord:
+        integers = {name: int(column[row]) for name, column in table.integers.items()}
+        x, y = table.number("map_x", row), table.number("map_y", row)
+        return PatchRecord(
+            picture=as_base64(picture or b""),
+            image=places.get(table.image_id[row]),
+            file_name=table.file_name[row],
+            label=numbers[table.label[row]],
+            selection=table.selection[row],
+            cluster=integers["cluster"],
+            rank=integers["rank"],
+            box=(integers["left"], integers["top"], integers["right"], integers["bottom"]),
+            typicality=table.number("typicality", row),
+            error=table.number("error", row),
+            typicality_null=table.number("typicality_null", row),
+            evidence=table.number("evidence", row),
+            distance=table.number("distance", row),
+            position=None if x is None or y is None else (round(x, 4), round(y, 4)),
+            metadata=words[table.words(row)],
+        )
+
+    return tuple(record(row, picture) for row, picture in zip(rows, pictures, strict=True))
+
+
+def _label_record(
+    inputs: ReportInputs, table: PatchTable, label: str, kept: Shelf, places: Mapping[int, int]
+) -> LabelRecord:
+    mine = table.label == label
+    typical = np.flatnonzero(mine & (table.selection == "typical"))
+    random = table.floats["typicality"][mine & (table.selection == "random")]
+    counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
+    rows = _cluster_rows(inputs.clusters, label)[: len(kept.clusters)]
+    return LabelRecord(
+        label=label,
+        n_images=counted.get(label, len({table.image_id[row] for row in typical})),
+        n_patches=len(typical),
+        clusters=tuple(
+            _cluster_record(row, [places[member] for member in members])
+            for row, members in zip(rows, kept.clusters, strict=True)
+        ),
+        random=tuple(places[row] for row in kept.random),
+        negative=tuple(places[row] for row in kept.negative),
+        random_median=_number(float(np.median(random))) if len(random) else None,
+    )
+
+
+def _cluster_record(row: dict, members: Iterable[int]) -> ClusterRecord:
+    return ClusterRecord(
+        cluster=row["cluster"],
+        rank=row["rank"],
+        size=row["size"],
+        n_images=row["n_images"],
+        typicality=_number(row["typicality"]),
+        low=_number(row["low"]),
+        high=_number(row["high"]),
+        members=tuple(members),
+    )
+
+
+def _dots(
+    table: PatchTable, labels: Sequence[str], shown: set[int]
+) -> tuple[tuple[float, float, int], ...]:
+    """Typical patches that are only dots in the map: evenly thinned to MAX_DOTS."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    x, y = table.floats["map_x"], table.floats["map_y"]
+    placed = (table.selection == "typical") & np.isfinite(x) & np.isfinite(y)
+    rows = [row for row in np.flatnonzero(placed).tolist() if row not in shown]
+    step = max(1, math.ceil(len(rows) / MAX_DOTS))
+    return tuple(
+        (round(float(x[row]), 4), round(float(y[row]), 4), numbers[table.label[row]])
+        for row in rows[::step]
+    )
+
+
+# ------------------------------------------------------------------------------ scales and words
+
+
+def _axis(labels: Sequence[LabelRecord]) -> tuple[float, float]:
+    """One range for all interval bars, so that rows of different labels compare by eye."""
+    ends = [0.0]
+    for label in labels:
+        for cluster in label.clusters:
+            ends += [x for x in (cluster.low, cluster.high, cluster.typicality) if x is not None]
+        ends += [label.random_median] if label.random_median is not None else []
+    low, high = min(ends), max(ends)
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _decimals(axis: tuple[float, float]) -> int:
+    """Decimals that show the largest typicality with three digits."""
+    largest = max(abs(axis[0]), abs(axis[1]))
+    return int(np.clip(2 - math.floor(math.log10(largest)), 0, 8))
+
+
+def _limits(images: Sequence[ImageRecord]) -> tuple[float, float, float]:
+    """Full colour of each kind of map: reached by one map in ten, common to all images."""
+    scales = [entry.scales for image in images for entry in image.maps.values()]
+    if not scales:
+        return (1.0, 1.0, 1.0)
+    contrast, null, evidence = (float(f"{x:.4g}") for x in np.percentile(scales, 90, axis=0))
+    return contrast, null, evidence
+
+
+def _summary(labels: Sequence[LabelRecord]) -> tuple[str, str, str]:
+    n_images, n_patches = (sum(getattr(x, n) for x in labels) for n in ("n_images", "n_patches"))
+    subject = "one label" if len(labels) == 1 else f"each of {len(labels):,} labels"
+    return (
+        f"This page shows what is visually typical of {subject} in {n_images:,} "
+        f"{'image' if n_images == 1 else 'images'}, as seen by a diffusion model of the "
+        "collection itself.",
+        f"typika cut out the {n_patches:,} patches that their label explains best, grouped those "
+        "that look alike, and put the most typical groups first.",
+        "Every group carries its median typicality with a 95% interval; random and least typical "
+        "patches stand below for comparison.",
+    )
+
+
+def _left_out(
+    inputs: ReportInputs,
+    table: PatchTable,
+    shelves: Sequence[Shelf],
+    patches: Sequence[PatchRecord],
+    plan: Plan,
+    images: Embedded,
+    max_megabytes: float,
+) -> tuple[str, ...]:
+    """Sentences on everything that is not in the file."""
+    shown, total = Counter(p.selection for p in patches), Counter(table.selection.tolist())
+    said = []
+    if len(patches) < len(table.label):
+        kinds = {"typical": "typical", "random": "random", "negative": "least typical"}
+        parts = [
+            f"{shown[kind]:,} of {total[kind]:,} {word} patches"
+            for kind, word in kinds.items()
+            if total[kind]
+        ]
+        said.append(
+            f"This file holds {_listing(parts)}, to stay under {max_megabytes:g} MB; "
+            "patches.parquet in the run folder holds them all."
+        )
+    n_clusters = sum(len(shelf.clusters) for shelf in shelves)
+    n_shown = sum(len(shelf.cut(plan).clusters) for shelf in shelves)
+    if n_shown < n_clusters:
+        said.append(f"{n_shown:,} of {n_clusters:,} clusters are shown, the first of each label.")
+    if images.records:
+        said.append(
+            f"Whole images are reduced to at most {plan.side} pixels, heat-maps to {plan.grid} "
+            "cells a side."
+        )
+    if images.n_no_room:
+        said.append(f"{images.n_no_room:,} whole images had no room: only their patches are here.")
+    if images.n_unreadable:
+        said.append(f"{images.n_unreadable:,} whole images could not be read any more.")
+    n_columns = len(inputs.metadata_columns) - MAX_METADATA_COLUMNS
+    if n_columns > 0:
+        said.append(f"{n_columns} of the metadata columns are left out.")
+    return tuple(said)
+
+
+def _listing(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -1,0 +1,158 @@
+"""A `Page` -> one self-contained HTML file.
+
+Nothing that a user names may become markup or script. Three walls: jinja2 escapes every value in
+the template; the data lie in JSON blocks in which `<`, `>`, `&` and the two line separators are
+escaped, and the script shows them through `textContent` alone; and the page's own security policy
+allows no script but ours (by its hash), no request at all, and pictures only from `data:`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from typika import console
+from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
+
+TEMPLATES = resources.files("typika.report") / "templates"
+JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def write_report(page: Page, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    path = Path(path)
+    content = render(page).encode("utf-8", errors="replace")
+    # mkstemp makes the file private; a report is for everybody the folder is for.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def render(page: Page) -> str:
+    """The whole HTML text."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["duration"] = console.duration
+    template = environment.from_string(_template("report.html"))
+    style, script = _template("report.css"), _template("report.js")
+    return template.render(
+        page=page,
+        facts=page.facts,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        data=safe_json(_page_data(page)),
+        images=safe_json([_image_data(image) for image in page.images]),
+    )
+
+
+def _template(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Content-Security-Policy: our style and script by hash, embedded pictures, nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def safe_json(value: Any) -> Markup:
+    """JSON that cannot end its script element, open a comment, or be anything but JSON."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.translate(JSON_ESCAPES))
+
+
+# --------------------------------------------------- records -> the plain values the script reads
+
+
+def _page_data(page: Page) -> dict[str, Any]:
+    return {
+        "title": page.facts.title,
+        "score": page.facts.score,
+        "labels": [_label_data(label) for label in page.labels],
+        "patches": [_patch_data(patch) for patch in page.patches],
+        "metadataColumns": page.metadata_columns,
+        "metadata": page.metadata,
+        "dots": page.dots,
+        "axis": page.axis,
+        "decimals": page.decimals,
+        "limits": page.limits,
+    }
+
+
+def _label_data(label: LabelRecord) -> dict[str, Any]:
+    clusters = [
+        {
+            "cluster": cluster.cluster,
+            "rank": cluster.rank,
+            "size": cluster.size,
+            "images": cluster.n_images,
+            "typicality": cluster.typicality,
+            "low": cluster.low,
+            "high": cluster.high,
+            "members": cluster.members,
+        }
+        for cluster in label.clusters
+    ]
+    return {
+        "name": label.label,
+        "images": label.n_images,
+        "patches": label.n_patches,
+        "clusters": clusters,
+        "random": label.random,
+        "negative": label.negative,
+        "randomMedian": label.random_median,
+    }
+
+
+def _patch_data(patch: PatchRecord) -> tuple:
+    """One patch as a row; `PATCH_FIELDS` in report.js names its places."""
+    return (
+        patch.picture,
+        patch.image,
+        patch.file_name,
+        patch.label,
+        patch.selection,
+        patch.cluster,
+        patch.rank,
+        patch.box,
+        patch.typicality,
+        patch.error,
+        patch.typicality_null,
+        patch.evidence,
+        patch.distance,
+        patch.position,
+        patch.metadata,
+    )
+
+
+def _image_data(image: ImageRecord) -> dict[str, Any]:
+    maps: Mapping[str, Any] = {
+        str(label): {"h": m.height, "w": m.width, "scales": m.scales, "cells": m.cells}
+        for label, m in image.maps.items()
+    }
+    return {"jpeg": image.jpeg, "w": image.width, "h": image.height, "maps": maps}
