@@ -17,10 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -28,10 +25,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from typika import console
 from typika.collection._elements import FAMILIES
 from typika.collection._townscape import Rng, compose, paint, plant
 from typika.errors import ConfigError, DataError
+from typika.files import sweep, whole_file, write_text
+from typika.parallel import run_tasks
 
 ELEMENT_KINDS: dict[str, tuple[str, ...]] = {
     town: tuple(family.kind for family in FAMILIES.values() if family.town == town)
@@ -48,7 +46,7 @@ TRUTH_NAME = "truth.csv"
 STATE_NAME = "demo.json"
 RENDERING = 1  # to be raised whenever the same arguments would give other pixels
 
-_BATCH = 10  # images between two steps of the progress bar
+_BATCH = 25  # images that one process renders in one go
 _LABELS = tuple(ELEMENT_KINDS)
 
 
@@ -101,17 +99,6 @@ class _Settings:
             raise ConfigError(f"seed={self.seed}: need a whole number from 0 up")
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Some images of one label, rendered in one go by one process."""
-
-    folder: Path
-    settings: _Settings
-    label: str
-    start: int
-    stop: int
-
-
 def render_demo(
     folder: Path, *, n_per_label: int = 250, size: int = 256, seed: int = 0, workers: int = 2
 ) -> DemoTruth:
@@ -129,8 +116,9 @@ def render_demo(
         raise ConfigError(f"workers={workers}: need at least 1 process")
     if not _is_finished(folder, settings):
         _write_state(folder, settings, finished=False)
+        sweep(folder)
         elements = _render_all(folder, settings, workers)
-        _write_whole(folder / TRUTH_NAME, _truth_table(elements).encode())
+        write_text(folder / TRUTH_NAME, _truth_table(elements))
         _write_state(folder, settings, finished=True)
     return DemoTruth(folder, tuple(read_truth(folder / TRUTH_NAME)))
 
@@ -212,46 +200,36 @@ def _file_name(label: str, number: int) -> str:
 
 
 def _render_all(folder: Path, settings: _Settings, workers: int) -> list[DemoElement]:
-    batches = [
-        _Batch(folder, settings, label, start, min(start + _BATCH, settings.n_per_label))
+    tasks = [
+        (folder, settings, label, start, min(start + _BATCH, settings.n_per_label))
         for label in _LABELS
         for start in range(0, settings.n_per_label, _BATCH)
     ]
-    for label in _LABELS:
-        (folder / label).mkdir(parents=True, exist_ok=True)
-    elements: list[DemoElement] = []
     total = settings.n_per_label * len(_LABELS)
-    with (
-        console.task("rendering postcards", total) as advance,
-        _run_batches(batches, min(workers, len(batches))) as results,
-    ):
-        for batch, found in zip(batches, results, strict=True):
-            elements += found
-            advance(batch.stop - batch.start)
-    return elements
+    found = run_tasks(
+        _render_batch, tasks, workers=workers, name="rendering postcards", total=total
+    )
+    return [element for elements in found for element in elements]
 
 
-@contextmanager
-def _run_batches(batches: list[_Batch], workers: int) -> Iterator[Iterator[list[DemoElement]]]:
-    """The batches' elements in order, rendered here or by several processes."""
-    if workers == 1:
-        yield map(_render_batch, batches)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield pool.map(_render_batch, batches)
-
-
-def _render_batch(batch: _Batch) -> list[DemoElement]:
+def _render_batch(
+    folder: Path,
+    settings: _Settings,
+    label: str,
+    start: int,
+    stop: int,
+    advance: Callable[[int], None],
+) -> list[DemoElement]:
+    """Render the images from `start` up to `stop` of one label; returns what is planted there."""
     elements: list[DemoElement] = []
-    for number in range(batch.start, batch.stop):
-        size, seed = batch.settings.size, batch.settings.seed
-        pixels, found = render_postcard(batch.label, number, size=size, seed=seed)
-        path = batch.folder / _file_name(batch.label, number)
+    for number in range(start, stop):
+        pixels, found = render_postcard(label, number, size=settings.size, seed=settings.seed)
+        path = folder / _file_name(label, number)
         if not path.exists():  # an interrupted render left whole files only
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
-            _write_whole(path, buffer.getvalue())
+            with whole_file(path) as temporary:
+                Image.fromarray(pixels).save(temporary, "JPEG", quality=JPEG_QUALITY)
         elements += found
+        advance(1)
     return elements
 
 
@@ -292,13 +270,5 @@ def _is_finished(folder: Path, settings: _Settings) -> bool:
 
 
 def _write_state(folder: Path, settings: _Settings, *, finished: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     state = {"finished": finished, "settings": asdict(settings)}
-    _write_whole(folder / STATE_NAME, (json.dumps(state, indent=2) + "\n").encode())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Let the file appear complete or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    write_text(folder / STATE_NAME, json.dumps(state, indent=2) + "\n")
