@@ -11,8 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -22,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from typika import console
+from typika.files import whole_file
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 
 TEMPLATES = resources.files("typika.report") / "templates"
@@ -30,18 +29,10 @@ JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 def write_report(page: Page, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
-    path = Path(path)
+    # A file name that is not valid Unicode cannot be shown as it is; it is shown with marks.
     content = render(page).encode("utf-8", errors="replace")
-    # mkstemp makes the file private; a report is for everybody the folder is for.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(Path(path)) as temporary:
+        temporary.write_bytes(content)
 
 
 def render(page: Page) -> str:

@@ -99,13 +99,13 @@
 
   function whisker(label, cluster) {
     const [low, high] = page.axis;
-    const at = (value) => (4 + (176 * (value - low)) / (high - low)).toFixed(1);
+    const at = (value) => `${(3 + (94 * (value - low)) / (high - low)).toFixed(2)}%`;
     const random = page.labels[label].randomMedian;
     const text = `Median typicality ${number(cluster.typicality)}, 95% interval ${number(cluster.low)} to ` +
       `${number(cluster.high)}` + (random === null ? "" : `; random patches ${number(random)}`);
     const line = (kind, x1, x2, y1, y2) => svg("line", { class: kind, x1, x2, y1, y2 });
-    const picture = svg("svg", { class: "whisker", viewBox: "0 0 184 14", preserveAspectRatio: "none", role: "img", "aria-label": text });
-    picture.append(line("axis", 0, 184, 7, 7), line("zero", at(0), at(0), 1, 13));
+    const picture = svg("svg", { class: "whisker", role: "img", "aria-label": text });
+    picture.append(line("axis", "0%", "100%", 7, 7), line("zero", at(0), at(0), 1, 13));
     if (random !== null) picture.append(line("random", at(random), at(random), 0, 14));
     if (cluster.low !== null && cluster.high !== null) picture.append(line("interval", at(cluster.low), at(cluster.high), 7, 7));
     if (cluster.typicality !== null) picture.append(svg("circle", { class: "median", cx: at(cluster.typicality), cy: 7, r: 4 }));
