@@ -43,12 +43,17 @@ LADDER = tuple(
         (8, 8, 8, 224, 48, 16),
         (6, 8, 8, 200, 46, 16),
         (6, 6, 6, 200, 44, 16),
-        (4, 4, 4, 180, 42, 16),
-        (2, 3, 0, 160, 40, 12),
+        (6, 6, 4, 180, 42, 16),
+        (5, 5, 4, 180, 42, 16),
+        (4, 4, 4, 180, 42, 12),
+        (3, 4, 2, 180, 42, 12),
+        (2, 3, 1, 160, 40, 12),
+        (1, 3, 0, 160, 40, 12),
         (1, 1, 0, 160, 40, 12),
     )
 )
-N_FULL_RUNGS = len(LADDER) - 2  # of these every patch has its whole image
+N_FULL_RUNGS = len(LADDER) - 7  # of these every patch has its whole image
+PATCH_SHARE = 0.7  # on the other rungs: what patches may fill, so that some images find room
 
 
 @dataclass(frozen=True, kw_only=True)

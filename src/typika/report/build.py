@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from typika.report.budget import (
     MEGABYTE,
     N_FULL_RUNGS,
     PATCH_BYTES,
+    PATCH_SHARE,
     Plan,
     Shelf,
     by_importance,
@@ -94,18 +95,21 @@ class PatchTable:
 
     image_id: list[str]
     file_name: list[str]
-    label: np.ndarray  # str objects
-    selection: np.ndarray  # str objects
+    label: list[str]
+    selection: list[str]
+    rows: Mapping[tuple[str, str], np.ndarray]  # (label, selection) -> row numbers
     integers: Mapping[str, np.ndarray]
     floats: Mapping[str, np.ndarray]
     thumbnail: pa.ChunkedArray  # JPEG bytes
     picture_bytes: np.ndarray  # length of each thumbnail in base64
     metadata: pa.Table  # the columns that are shown
+    read_words: dict[int, tuple[str, ...]] = field(default_factory=dict)  # cache of `words`
 
     @classmethod
     def read(cls, inputs: ReportInputs) -> PatchTable:
         """Take the columns of `inputs.patches` apart."""
         patches = inputs.patches
+        labels, selections = _strings(patches["label"]), _strings(patches["selection"])
         pictures = pc.struct_field(patches["thumbnail"], "bytes")
         lengths = pc.fill_null(pc.binary_length(pictures), 0).to_numpy()
         integers = ("rank", "left", "top", "right", "bottom", "cluster")
@@ -116,8 +120,9 @@ class PatchTable:
         return cls(
             image_id=_strings(patches["image_id"]),
             file_name=_strings(patches["file_name"]),
-            label=np.array(_strings(patches["label"]), dtype=object),
-            selection=np.array(_strings(patches["selection"]), dtype=object),
+            label=labels,
+            selection=selections,
+            rows=_grouped(zip(labels, selections, strict=True)),
             integers={name: _integers(patches[name]) for name in integers},
             floats={name: _floats(patches[name]) for name in floats},
             thumbnail=pictures,
@@ -127,7 +132,14 @@ class PatchTable:
 
     def words(self, row: int) -> tuple[str, ...]:
         """The metadata of one patch as text."""
-        return tuple(_word(column[row].as_py()) for column in self.metadata.columns)
+        if row not in self.read_words:
+            values = (column[row].as_py() for column in self.metadata.columns)
+            self.read_words[row] = tuple(map(_word, values))
+        return self.read_words[row]
+
+    def of(self, label: str, selection: str) -> np.ndarray:
+        """Row numbers of one label and selection, ascending."""
+        return self.rows.get((label, selection), np.empty(0, dtype=np.int64))
 
     def number(self, name: str, row: int) -> float | None:
         """One figure of one patch, None where it is not finite."""
@@ -136,6 +148,13 @@ class PatchTable:
 
 def _strings(column: pa.ChunkedArray) -> list[str]:
     return [value or "" for value in column.cast(pa.string()).to_pylist()]
+
+
+def _grouped(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray]:
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return {key: np.array(found, dtype=np.int64) for key, found in rows.items()}
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
@@ -177,8 +196,7 @@ def label_order(inputs: ReportInputs) -> list[str]:
 
 def shelve(inputs: ReportInputs, table: PatchTable, label: str) -> Shelf:
     """All patches of `label`: clusters by rank, members closest first, controls by rank."""
-    mine = table.label == label
-    typical = np.flatnonzero(mine & (table.selection == "typical"))
+    typical = table.of(label, "typical")
     members: dict[int, list[int]] = {}
     order = np.lexsort((table.integers["rank"][typical], table.floats["distance"][typical]))
     for row in typical[order]:
@@ -186,13 +204,12 @@ def shelve(inputs: ReportInputs, table: PatchTable, label: str) -> Shelf:
     clusters = [members.get(row["cluster"], []) for row in _cluster_rows(inputs.clusters, label)]
     return Shelf(
         clusters=tuple(tuple(rows) for rows in clusters),
-        random=_by_rank(table, mine & (table.selection == "random")),
-        negative=_by_rank(table, mine & (table.selection == "negative")),
+        random=_by_rank(table, table.of(label, "random")),
+        negative=_by_rank(table, table.of(label, "negative")),
     )
 
 
-def _by_rank(table: PatchTable, chosen: np.ndarray) -> tuple[int, ...]:
-    rows = np.flatnonzero(chosen)
+def _by_rank(table: PatchTable, rows: np.ndarray) -> tuple[int, ...]:
     order = np.argsort(table.integers["rank"][rows], kind="stable")
     return tuple(rows[order].tolist())
 
@@ -207,12 +224,14 @@ def choose(inputs: ReportInputs, table: PatchTable, shelves: Sequence[Shelf], bu
     weigh = _image_scale(inputs, table, shelves)
     for rung, plan in enumerate(LADDER):
         kept = [shelf.cut(plan) for shelf in shelves]
-        weight = float(_weight_without_images(table, kept))
+        if table.picture_bytes[[row for shelf in kept for row in shelf.rows()]].sum() > budget:
+            continue  # spares reading the words of a million patches
+        weight, share = float(_weight_without_images(table, kept)), PATCH_SHARE
         if rung < N_FULL_RUNGS:
             n_images, n_maps = _count_images(table, kept)
             jpeg, maps = weigh(plan)
-            weight += n_images * jpeg + n_maps * maps
-        if weight <= budget * RESERVE:
+            weight, share = weight + n_images * jpeg + n_maps * maps, RESERVE
+        if weight <= budget * share:
             return plan
     return LADDER[-1]
 
@@ -223,10 +242,10 @@ def _weight_without_images(table: PatchTable, kept: Sequence[Shelf]) -> int:
     files = sum(len(json.dumps(table.file_name[row])) for row in rows)
     metadata = {table.words(row) for row in rows}
     words = sum(len(json.dumps(value)) + 1 for values in metadata for value in values)
-    n_typical = int((table.selection == "typical").sum())
+    n_typical = table.selection.count("typical")
     dots = min(MAX_DOTS, n_typical) * DOT_BYTES
     pictures = int(table.picture_bytes[rows].sum())
-    names = sum(len(json.dumps(label)) for label in set(table.label.tolist()))
+    names = sum(len(json.dumps(label)) for label in set(table.label))
     return FRAME_BYTES + pictures + len(rows) * PATCH_BYTES + files + words + dots + 8 * names
 
 
@@ -240,8 +259,8 @@ def _image_scale(
     inputs: ReportInputs, table: PatchTable, shelves: Sequence[Shelf]
 ) -> Callable[[Plan], tuple[float, int]]:
     """A function: plan -> mean bytes of one whole image and of one set of heat-maps."""
-    rows = list(by_importance([shelf.cut(LADDER[0]) for shelf in shelves]))
-    pairs = list(dict.fromkeys((table.image_id[row], str(table.label[row])) for row in rows))
+    rows = by_importance([shelf.cut(LADDER[N_FULL_RUNGS // 2]) for shelf in shelves])
+    pairs = list(dict.fromkeys((table.image_id[row], table.label[row]) for row in rows))
     picked = pairs[:: max(1, len(pairs) // N_SAMPLED_IMAGES)][:N_SAMPLED_IMAGES]
     loaded = (_load(inputs.images, image_id) for image_id, _ in picked)
     previews = [shrink(image, LARGEST_PREVIEW) for image in loaded if image is not None]
@@ -410,9 +429,8 @@ def _patch_records(
 def _label_record(
     inputs: ReportInputs, table: PatchTable, label: str, kept: Shelf, places: Mapping[int, int]
 ) -> LabelRecord:
-    mine = table.label == label
-    typical = np.flatnonzero(mine & (table.selection == "typical"))
-    random = table.floats["typicality"][mine & (table.selection == "random")]
+    typical = table.of(label, "typical")
+    random = table.floats["typicality"][table.of(label, "random")]
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
     rows = _cluster_rows(inputs.clusters, label)[: len(kept.clusters)]
     return LabelRecord(
@@ -448,8 +466,9 @@ def _dots(
     """Typical patches that are only dots in the map: evenly thinned to MAX_DOTS."""
     numbers = {label: number for number, label in enumerate(labels)}
     x, y = table.floats["map_x"], table.floats["map_y"]
-    placed = (table.selection == "typical") & np.isfinite(x) & np.isfinite(y)
-    rows = [row for row in np.flatnonzero(placed).tolist() if row not in shown]
+    typical = np.array([kind == "typical" for kind in table.selection], dtype=bool)
+    placed = np.flatnonzero(typical & np.isfinite(x) & np.isfinite(y))
+    rows = [row for row in placed.tolist() if row not in shown]
     step = max(1, math.ceil(len(rows) / MAX_DOTS))
     return tuple(
         (round(float(x[row]), 4), round(float(y[row]), 4), numbers[table.label[row]])
@@ -510,7 +529,7 @@ def _left_out(
     max_megabytes: float,
 ) -> tuple[str, ...]:
     """Sentences on everything that is not in the file."""
-    shown, total = Counter(p.selection for p in patches), Counter(table.selection.tolist())
+    shown, total = Counter(p.selection for p in patches), Counter(table.selection)
     said = []
     if len(patches) < len(table.label):
         kinds = {"typical": "typical", "random": "random", "negative": "least typical"}

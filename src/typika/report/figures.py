@@ -180,7 +180,7 @@ def _write_words(
     step = (sheet.height + GAP_Y) / len(rows)
     for number, row in enumerate(rows):
         middle = number * step + (step - GAP_Y) / 2
-        text = f"{row.typicality:.3g}\n{row.size} patches".replace("-", "−")
+        text = f"{row.typicality:#.3g}\n{row.size} patches".replace("-", "−")
         axes.text(-10, middle, text, fontsize=8, ha="right", linespacing=1.4, **plain)
 
 

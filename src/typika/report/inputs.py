@@ -1,0 +1,185 @@
+"""What a finished run tells the report: its tables, its maps and the facts to judge it by."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from typika import __version__
+from typika.collection.images import ImageCollection
+from typika.diffusion.latents import PART
+from typika.mining.pipeline import Mining
+from typika.mining.stages import read_maps, score_path
+from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
+from typika.tables import read_parquet
+
+
+class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
+    """The heat-maps of a run by (image_id, label), read when they are asked for."""
+
+    def __init__(self, folder: Path, collection: ImageCollection) -> None:
+        self.folder = folder
+        names = zip(
+            collection.table["image_id"].to_pylist(),
+            collection.table["label"].to_pylist(),
+            strict=True,
+        )
+        self._rows = {name: row for row, name in enumerate(names)}
+        self._held: tuple[int, pa.Table] | None = None
+
+    def __getitem__(self, key: tuple[str, str]) -> HeatMaps:
+        part, place = divmod(self._rows[key], PART)
+        if self._held is None or self._held[0] != part:
+            self._held = part, read_parquet(score_path(self.folder, part))
+        maps = read_maps(self._held[1], place)
+        return HeatMaps(contrast=maps["others"], null=maps["null"], evidence=maps["evidence"])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def report_inputs(mining: Mining, date: str) -> ReportInputs:
+    """Everything that the report of a run shows."""
+    collection = mining.collection
+    row_of = {name: row for row, name in enumerate(collection.table["image_id"].to_pylist())}
+    return ReportInputs(
+        patches=read_parquet(mining.folder / "patches.parquet"),
+        clusters=read_parquet(mining.folder / "clusters.parquet"),
+        maps=MapsOnDisk(mining.folder, collection),
+        images=lambda image_id: collection.load(row_of[image_id], draft=512),
+        facts=run_facts(mining, collection, date),
+    )
+
+
+def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFacts:
+    """How the run was made and what it saw."""
+    config, run = mining.config, mining.run
+    prompts = config.prompt.template()
+    scores = held_out_scores(mining, len(collection))
+    duplicates = Counter(collection.table["duplicate"].to_pylist())
+    return RunFacts(
+        title=f"What is typical in {mining.source.resolve().stem}?",
+        version=__version__,
+        model=mining.model.description,
+        loss=f"hybrid, γ = {config.model.gamma:g}"
+        if config.model.loss == "hybrid"
+        else "faithful",
+        score="against the other labels"
+        if config.score.against == "others"
+        else "against the null",
+        seed=config.seed,
+        prompts={"label": prompts.label, "null": prompts.null_text},
+        device=str(run.manifest["device"]),
+        timings=run.seconds(),
+        date=date,
+        command=shlex.join(["typika", *run.manifest["argv"]]),
+        collection=label_facts(collection),
+        skipped=Counter(item.reason for item in collection.skipped),
+        n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
+        baselines=baselines(scores, mining),
+        warnings=tuple(collection.notes) + warnings(scores, collection),
+    )
+
+
+def label_facts(collection: ImageCollection) -> tuple[LabelFacts, ...]:
+    """Counts and sizes by label."""
+    label = collection.label_index
+    group = np.array(collection.table["group"].to_pylist(), dtype=str)
+    width, height = (collection.table[name].to_numpy() for name in ("width", "height"))
+    return tuple(
+        LabelFacts(
+            label=name,
+            n_images=int((label == number).sum()),
+            n_groups=len(np.unique(group[label == number])),
+            width=statistics.median(width[label == number].tolist()),
+            height=statistics.median(height[label == number].tolist()),
+        )
+        for number, name in enumerate(collection.labels)
+    )
+
+
+def held_out_scores(mining: Mining, n_images: int) -> pa.Table:
+    """Image-level answers of model and rival, for every image."""
+    columns = ["image_id", "label", "trained_on", "predicted", "rival_predicted", "null", "others",
+               "evidence"]  # fmt: skip
+    paths = (score_path(mining.folder, part) for part in range(-(-n_images // PART)))
+    tables = []
+    for path in paths:
+        table = read_parquet(path, columns)
+        agreement = [
+            _correlation(own.values.to_numpy(), rival.values.to_numpy())
+            for own, rival in zip(table["others"], table["evidence"], strict=True)
+        ]
+        typicality = [float(own.values.to_numpy().mean()) for own in table["null"]]
+        kept = table.select(columns[:5])
+        tables.append(
+            kept.append_column("agreement", pa.array(agreement, pa.float64())).append_column(
+                "image_typicality", pa.array(typicality, pa.float64())
+            )
+        )
+    return pa.concat_tables(tables)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    if first.std() == 0 or second.std() == 0:
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def baselines(scores: pa.Table, mining: Mining) -> tuple[Baseline, ...]:
+    """What the model knows of images that it never saw, beside the rival and beside chance."""
+    held_out = ~scores["trained_on"].to_numpy(zero_copy_only=False)
+    labels = mining.collection.labels
+    number = {label: place for place, label in enumerate(labels)}
+    truth = np.array([number[label] for label in scores["label"].to_pylist()])
+    own, rival = (scores[name].to_numpy() == truth for name in ("predicted", "rival_predicted"))
+    agreement = [value for value in scores["agreement"].to_pylist() if value is not None]
+    found = []
+    if held_out.any():
+        size = int(held_out.sum())
+        share = float(np.bincount(truth[held_out]).max() / size)
+        typical = scores["image_typicality"].to_numpy()
+        found += [
+            Baseline(name="Label told, diffusion classifier", value=float(own[held_out].mean()),
+                     note=f"share of {size} held-out images whose label explains them best"),
+            Baseline(name="Label told, rival", value=float(rival[held_out].mean()),
+                     note=f"the same for {mining.config.rival.name} on the same features"),
+            Baseline(name="Label told, always the most frequent", value=share, note="chance"),
+            Baseline(name="Mean typicality, held out", value=float(typical[held_out].mean()),
+                     note=f"against the null; {float(typical[~held_out].mean()):.4g} on images "
+                          "trained on: a large gap would mean memory rather than knowledge"),
+        ]  # fmt: skip
+    if agreement:
+        found.append(
+            Baseline(name="Agreement with the rival's maps", value=float(np.median(agreement)),
+                     note="median correlation of typicality and evidence within an image")
+        )  # fmt: skip
+    return tuple(found)
+
+
+def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:
+    """What a reader should be careful with."""
+    labels = np.array(scores["label"].to_pylist(), dtype=str)
+    held_out = ~scores["trained_on"].to_numpy(zero_copy_only=False)
+    found = []
+    small = [name for name in collection.labels if (labels == name).sum() < 30]
+    if small:
+        found.append(
+            f"Fewer than 30 images of {', '.join(small[:6])}{' and others' if len(small) > 6 else ''}: "
+            "what is shown there may be chance."
+        )
+    if not held_out.any():
+        found.append(
+            "No label has ten images or groups, so none could be held out: nothing here shows that "
+            "the model knows more than the images it was trained on."
+        )
+    return tuple(found)
