@@ -74,6 +74,7 @@ def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
     """One of `colours`, mixed anew: each channel up to 8 levels off."""
     base = colours[int(rng.integers(len(colours)))]
     red, green, blue = (
-        int(np.clip(c + d, 0, 255)) for c, d in zip(base, rng.integers(-8, 9, 3), strict=True)
+        min(255, level + int(step))
+        for level, step in zip(base, rng.integers(-8, 9, 3), strict=True)
     )
     return red, green, blue
