@@ -1,0 +1,118 @@
+"""The files below a folder: which count as images, and in which order names sort for people."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from typika.collection._decode import SUFFIXES
+
+_IGNORED = frozenset({"__macosx", "thumbs.db"})
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+@dataclass(frozen=True, order=True)
+class Skipped:
+    """One image or table row that is not in the collection, and why."""
+
+    file_name: str
+    reason: str
+
+
+@dataclass
+class Tree:
+    """The image and Parquet files below a folder, as sorted POSIX paths relative to it."""
+
+    images: list[str]
+    parquet: list[str]
+    skipped: list[Skipped]
+
+
+def walk(root: Path, only: Collection[str] | None = None) -> Tree:
+    """List the files below `root`; hidden files and other suffixes are ignored silently.
+
+    Links are followed, but not back into a folder that holds them. A folder that
+    cannot be read is reported in `skipped`.
+
+    Args:
+        root: an existing folder.
+        only: names of the folders directly in `root` to enter; `None` enters all.
+    """
+    tree = Tree([], [], [])
+    waiting: list[tuple[str, frozenset[str]]] = [("", frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        place = os.path.realpath(root / folder)
+        if place in above:
+            continue
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"folder cannot be read ({error.strerror or error})"
+            tree.skipped.append(Skipped(folder or ".", reason))
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
+                continue
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir():
+                if folder or only is None or entry.name in only:
+                    waiting.append((name, above | {place}))
+            else:
+                _sort_in(tree, name)
+    tree.images.sort()
+    tree.parquet.sort()
+    return tree
+
+
+def _sort_in(tree: Tree, name: str) -> None:
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 10⁶ is slow
+    if suffix in SUFFIXES:
+        if is_text(name):
+            tree.images.append(name)
+        else:
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            tree.skipped.append(Skipped(shown, "its name is not valid UTF-8; rename the file"))
+    elif suffix == ".parquet":
+        tree.parquet.append(name)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name is Unicode text (and not undecodable bytes)."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def same_name(name: str) -> str:
+    """Bring a name to one Unicode form: tables and file systems disagree on accents."""
+    return unicodedata.normalize("NFC", name)
+
+
+def stats(root: Path, names: Collection[str]) -> Iterator[str]:
+    """Yield a line of relative path, size and modification time for each file."""
+    for name in names:
+        try:
+            found = (root / name).stat()
+        except OSError:
+            yield f"{name}\0unreadable"
+        else:
+            yield f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
+
+
+def natural_order(labels: Collection[str]) -> list[str]:
+    """Sort as people count: "item 2" before "item 10", and numbers by their value."""
+    if all(_NUMBER.fullmatch(label) for label in labels):
+        return sorted(labels, key=lambda label: (float(label), label))
+    return sorted(labels, key=_natural_key)
+
+
+def _natural_key(label: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"(\d+)", label.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], label

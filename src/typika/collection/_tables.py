@@ -1,0 +1,454 @@
+"""What the user brings -> one table of candidates: class folders, a metadata table or Parquet.
+
+Nothing is decoded here. The three readers each make a `_Source`, and `read_listing` makes of any
+of them the same `Listing`.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from typika.collection._files import Skipped, Tree, is_text, same_name, stats, walk
+from typika.collection._labels import Bin, choose_label, label_strings
+from typika.collection._stored import class_names, image_column, open_parquet
+from typika.errors import ConfigError, DataError
+
+PATH_COLUMNS = ("file_name", "filename", "file", "path", "image")  # the first present counts
+STORED_FILE, STORED_ROW = "source_file", "source_row"  # where an image's bytes are, in Parquet
+OWN_COLUMNS = (
+    *("image_id", "file_name", "label", "width", "height", "group", "duplicate", "split"),
+    *(STORED_FILE, STORED_ROW),
+)
+SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+LAYOUTS = """expected one of
+  FOLDER/<label>/<image>, also FOLDER/train/<label>/<image>
+  FOLDER/metadata.csv (or .jsonl, .parquet) with a file_name column, beside the images
+  a Parquet file, or a folder of them, with an image column"""
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
+_SPLIT_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
+_WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"  # leading zeros mark a shelfmark, not a number
+_DECIMAL = r"^[+-]?(0|[1-9]\d{0,14}|\d{1,15}\.\d*|\.\d+)([eE][+-]?\d+)?$"
+_CSV_BLOCK = 1 << 24  # bytes; no row may be longer
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The candidates for a collection, before any image is opened.
+
+    `table` has the string columns file_name, label, group and split, the user's columns, and
+    last, if images are `stored` in Parquet files, source_file and source_row.
+    """
+
+    root: Path
+    table: pa.Table
+    skipped: list[Skipped]
+    notes: list[str]
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are: the kind of collection, its root and its tables."""
+
+    kind: str  # "folders", "metadata" or "stored"
+    root: Path  # what file names are relative to
+    tables: tuple[tuple[str, Path], ...]  # (split folder or "", path)
+    tree: Tree
+
+    def fingerprint(self) -> Iterable[str]:
+        """Yield a line for every file that would be read."""
+        yield self.kind
+        for split, path in self.tables:
+            for line in stats(path.parent, [path.name]):
+                yield f"{split}\0{line}"
+        if self.kind != "stored":
+            yield from stats(self.root, self.tree.images)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The rows of any layout: names, the user's columns, and what the layout itself tells."""
+
+    file_name: pa.Array
+    columns: pa.Table  # the user's
+    skipped: list[Skipped]
+    serving: frozenset[str] = frozenset()  # columns that hold the images or their paths
+    label: pa.Array | None = None  # from class folders
+    split: pa.Array | None = None  # from split folders or file names
+    stored: pa.Table | None = None  # source_file, source_row
+
+
+def find_layout(path: Path, images: Path | None = None) -> Layout:
+    """Tell class folders, metadata tables and Parquet collections apart.
+
+    Raises:
+        DataError: `path` does not exist or holds none of them.
+        ConfigError: `images` is given where no table refers to it.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if images is not None and not images.is_dir():
+        raise DataError(f"{images}: no such folder of images")
+    layout = _layout_of_folder(path, images) if path.is_dir() else _layout_of_file(path, images)
+    if images is not None and layout.kind != "metadata":
+        raise ConfigError(f"images={images}: {path} is not a metadata table that names files")
+    return layout
+
+
+def _layout_of_file(path: Path, images: Path | None) -> Layout:
+    if path.suffix.lower() not in _TABLE_SUFFIXES:
+        raise DataError(f"{path}: neither a folder nor a .csv, .tsv, .jsonl or .parquet table")
+    if path.suffix.lower() == ".parquet" and image_column(open_parquet(path).schema_arrow):
+        return Layout("stored", path.parent, (("", path),), Tree([], [path.name], []))
+    root = images or path.parent
+    # A table may lie in a large folder that is not a collection: enter only what it names.
+    table = _read_table(path)
+    only = {_clean(name).split("/")[0] for name in _path_values(table, path) if name}
+    everything = images is not None or path.name in _METADATA
+    return Layout("metadata", root, (("", path),), walk(root, None if everything else only))
+
+
+def _layout_of_folder(path: Path, images: Path | None) -> Layout:
+    tables = [("", path / name) for name in _METADATA if (path / name).is_file()][:1]
+    if not tables:
+        folders = [path / name for name in sorted(SPLITS)]
+        tables = [
+            (folder.name, folder / name)
+            for folder in folders
+            for name in _METADATA
+            if (folder / name).is_file()
+        ]
+    stored = [table for _, table in tables if table.suffix == ".parquet"]
+    if stored and image_column(open_parquet(stored[0]).schema_arrow):
+        tables = []
+    if tables:
+        return Layout("metadata", images or path, tuple(tables), walk(images or path))
+    tree = walk(path)
+    if tree.images:
+        return Layout("folders", path, (), tree)
+    if tree.parquet:
+        files = tuple(("", path / name) for name in tree.parquet)
+        stored_images = image_column(open_parquet(files[0][1]).schema_arrow)
+        if stored_images:
+            return Layout("stored", path, files, tree)
+        return Layout("metadata", images or path, files, walk(images) if images else tree)
+    unreadable = "".join(f"\n{item.file_name}: {item.reason}" for item in tree.skipped[:3])
+    raise DataError(f"{path}: no images; {LAYOUTS}{unreadable}")
+
+
+def read_listing(layout: Layout, label: str | None, width: Bin | None) -> Listing:
+    """Read names, labels and metadata of all candidates.
+
+    Raises:
+        ConfigError: the label column or its bins do not fit.
+        DataError: a table is malformed.
+    """
+    if width is not None and width.column is not None:
+        if label not in (None, width.column):
+            raise ConfigError(f"bin is for {width.column!r} but the label is {label!r}: name one")
+        label = width.column
+    source = {"folders": _folders, "metadata": _metadata, "stored": _stored}[layout.kind](layout)
+    notes = []
+    if source.label is not None:
+        if label is not None:
+            raise ConfigError(
+                f"label {label!r}: {layout.root} has class folders and no metadata table; leave "
+                f"it out, or add a metadata.csv with file_name and {label}"
+            )
+        values = source.label
+    else:
+        other = set(source.serving) | {"group", "split"}
+        chosen = choose_label(source.columns, label, other)
+        if chosen not in (label, "label"):
+            notes.append(f"labels are the values of the column {chosen!r}")
+        values = source.columns[chosen].combine_chunks()
+    labels = width.labels(values, source.file_name) if width else label_strings(values)
+    return _listing(layout.root, source, labels, notes)
+
+
+def _listing(root: Path, source: _Source, labels: pa.Array, notes: list[str]) -> Listing:
+    own = {
+        "file_name": source.file_name,
+        "label": labels,
+        "group": _text_column(source.columns, "group"),
+        "split": source.split
+        if source.split is not None
+        else _text_column(source.columns, "split"),
+    }
+    columns = dict(own)
+    for name in source.columns.column_names:
+        column = source.columns[name]
+        if name in own and _says_the_same(column, own[name]):
+            continue
+        new = name
+        while new in OWN_COLUMNS or new in columns:
+            new += "_"
+        columns[new] = column
+    if source.stored is not None:
+        columns |= {name: source.stored[name] for name in source.stored.column_names}
+    table = pa.table(columns)
+    labelled = pc.not_equal(labels, "")
+    skipped = [
+        Skipped(name, "no label")
+        for name in pc.filter(source.file_name, pc.invert(labelled)).to_pylist()
+    ]
+    kept = table.filter(labelled)
+    return Listing(root, kept, source.skipped + skipped, notes, source.stored is not None)
+
+
+def _text_column(table: pa.Table, name: str) -> pa.Array:
+    if name not in table.column_names:
+        return pa.array([""] * table.num_rows, pa.string())
+    return label_strings(table[name])
+
+
+def _says_the_same(column: pa.ChunkedArray, own: pa.Array) -> bool:
+    if column.type not in (pa.string(), pa.large_string()):
+        return False
+    return bool(pc.fill_null(column, "").combine_chunks().cast(pa.string()).equals(own))
+
+
+# Class folders --------------------------------------------------------------------------------
+
+
+def _folders(layout: Layout) -> _Source:
+    """Read labels from `label/...` or, where every top folder is a split, `split/label/...`."""
+    parts = [name.split("/") for name in layout.tree.images]
+    tops = {part[0] for part in parts if len(part) > 1}
+    split_at = 1 if tops and all(top.lower() in SPLITS for top in tops) else 0
+    names, labels, splits = [], [], []
+    for part in parts:
+        names.append("/".join(part))
+        labels.append(part[split_at].strip() if len(part) > split_at + 1 else "")
+        splits.append(part[0] if split_at and len(part) > 1 else "")
+    return _Source(
+        file_name=pa.array(names, pa.string()),
+        columns=pa.table({"file_name": pa.array(names, pa.string())}),
+        skipped=list(layout.tree.skipped),
+        label=pa.array(labels, pa.string()),
+        split=pa.array(splits, pa.string()),
+    )
+
+
+# Metadata tables ------------------------------------------------------------------------------
+
+
+def _metadata(layout: Layout) -> _Source:
+    """Match the rows of the tables with the image files, and name what has no partner."""
+    tables = [(split, path, _read_table(path)) for split, path in layout.tables]
+    names: list[str | None] = []
+    splits: list[str] = []
+    for split, path, table in tables:
+        names += [
+            f"{split}/{name}" if split and name else name for name in _path_values(table, path)
+        ]
+        splits += [split] * table.num_rows
+    columns = _joined([table for _, _, table in tables], layout)
+    known = {same_name(name): name for name in layout.tree.images}
+    found = [_find(name, layout.root, known) for name in names]
+    skipped = [
+        Skipped(name or f"row {row + 1}", reason)
+        for row, (name, (_, reason)) in enumerate(zip(names, found, strict=True))
+        if reason
+    ]
+    used = {file for file, reason in found if not reason}
+    tables_named = " or ".join(path.name for _, path in layout.tables[:2])
+    for name in layout.tree.images:
+        if name not in used:
+            skipped.append(Skipped(name, f"no row in {tables_named}"))
+    kept = pa.array([not reason for _, reason in found], pa.bool_())
+    return _Source(
+        file_name=pa.array([file for file, reason in found if not reason], pa.string()),
+        columns=columns.filter(kept),
+        skipped=skipped + layout.tree.skipped,
+        serving=frozenset(PATH_COLUMNS),
+        split=pc.filter(pa.array(splits, pa.string()), kept) if any(splits) else None,
+    )
+
+
+def _find(name: str | None, root: Path, known: dict[str, str]) -> tuple[str, str]:
+    """Return the file below `root` that a table's path means, and "" or why there is none."""
+    if not name or not name.strip():
+        return "", "no file_name"
+    clean = _clean(name)
+    if posixpath.isabs(clean):
+        inside = root.resolve().as_posix() + "/"
+        if not clean.startswith(inside):
+            return clean, f"path leads outside {root}"
+        clean = clean.removeprefix(inside)
+    if clean == ".." or clean.startswith("../"):
+        return clean, f"path leads outside {root}"
+    if file := known.get(same_name(clean)):
+        return file, ""
+    if not is_text(clean) or not (root / clean).is_file():
+        return clean, "no such file"
+    return clean, ""
+
+
+def _clean(name: str) -> str:
+    return posixpath.normpath(name.strip().replace("\\", "/"))
+
+
+def _path_values(table: pa.Table, path: Path) -> list[str | None]:
+    for name in PATH_COLUMNS:
+        if name in table.column_names and not pa.types.is_nested(table[name].type):
+            values: list[str | None] = pc.cast(table[name], pa.string()).to_pylist()
+            return values
+    listed = ", ".join(table.column_names) or "none"
+    raise DataError(f"{path}: no file_name column; columns: {listed}")
+
+
+def _joined(tables: list[pa.Table], layout: Layout) -> pa.Table:
+    if len(tables) == 1:
+        return tables[0]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{layout.root}: its tables do not fit together ({error})") from error
+
+
+def _read_table(path: Path) -> pa.Table:
+    """Read a metadata table; raises DataError naming the file where it is malformed."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            return open_parquet(path).read().replace_schema_metadata(None)
+        content = path.read_bytes()
+        if suffix in (".jsonl", ".ndjson"):
+            return _read_jsonl(content)
+        return _read_csv(content)
+    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
+        raise DataError(
+            f"{path}: cannot be read as a {suffix} table in UTF-8 ({error})"
+        ) from error
+
+
+def _read_csv(content: bytes) -> pa.Table:
+    """Read CSV (UTF-8, with or without a byte order mark; comma, semicolon or tab)."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    header = content.split(b"\n", 1)[0].decode()
+    delimiter = max(",;\t", key=header.count)
+    parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    read_all = pa_csv.ReadOptions(block_size=_CSV_BLOCK)
+    first = pa_csv.open_csv(pa.BufferReader(content), read_all, parse)
+    text = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(first.schema.names, pa.string()), strings_can_be_null=False
+    )
+    read = pa_csv.read_csv(pa.BufferReader(content), read_all, parse, text)
+    names, taken = [], set[str]()
+    for name in read.column_names:
+        new = name.strip()
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        names.append(new)
+    return pa.table([_typed(column) for column in read.columns], names=names)
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Turn text into int64 or float64 where every value that is not empty parses."""
+    text = pc.utf8_trim_whitespace(column)
+    filled = pc.not_equal(text, "")
+    if not pc.any(filled).as_py():
+        return column
+    for pattern, kind in ((_WHOLE, pa.int64()), (_DECIMAL, pa.float64())):
+        if pc.all(pc.or_(pc.match_substring_regex(text, pattern), pc.invert(filled))).as_py():
+            bare = pc.replace_substring_regex(text, r"^\+", "")
+            return pc.cast(pc.if_else(filled, bare, pa.scalar(None, pa.string())), kind)
+    return column
+
+
+def _read_jsonl(content: bytes) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is no object")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _json_column([row.get(name) for row in rows]) for name in names})
+
+
+def _json_column(values: list[Any]) -> pa.Array:
+    """Keep JSON's own types; values of mixed types become text, objects JSON text."""
+    if not any(isinstance(value, dict) for value in values):
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            pass
+    return pa.array(
+        [v if v is None or isinstance(v, str) else json.dumps(v, sort_keys=True) for v in values]
+    )
+
+
+# Images stored in Parquet ---------------------------------------------------------------------
+
+
+def _stored(layout: Layout) -> _Source:
+    """Read everything but the images' bytes."""
+    tables, files, rows, splits, names = [], list[str](), list[int](), list[str](), list[str]()
+    for _, path in layout.tables:
+        file_name = path.relative_to(layout.root).as_posix()
+        with open_parquet(path) as file:
+            schema = file.schema_arrow
+            image = image_column(schema)
+            if image is None:
+                raise DataError(f"{path}: no image column, unlike {layout.tables[0][1].name}")
+            wanted = [name for name in schema.names if name != image]
+            table = file.read(columns=wanted).replace_schema_metadata(None)
+            n = file.metadata.num_rows
+            paths = _stored_paths(file, image, n)
+        names += [path or f"row-{len(names) + row:06d}" for row, path in enumerate(paths)]
+        tables.append(_named_classes(table, schema))
+        files += [file_name] * n
+        rows += range(n)
+        found = _SPLIT_IN_NAME.findall(file_name.lower())
+        splits += [found[-1] if found else ""] * n
+    split = None if any("split" in table.column_names for table in tables) else splits
+    return _Source(
+        file_name=pa.array(names, pa.string()),
+        columns=_joined(tables, layout),
+        skipped=[],
+        serving=frozenset(PATH_COLUMNS),
+        split=None if split is None else pa.array(split, pa.string()),
+        stored=pa.table({STORED_FILE: files, STORED_ROW: pa.array(rows, pa.int64())}),
+    )
+
+
+def _stored_paths(file: Any, image: str, n: int) -> list[str | None]:
+    schema = file.schema_arrow
+    kind = schema.field(image).type
+    if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
+        structs = file.read(columns=[f"{image}.path"]).column(0).combine_chunks()
+        paths: list[str | None] = structs.field("path").to_pylist()
+        return paths
+    if "file_name" in schema.names:
+        named: list[str | None] = label_strings(file.read(columns=["file_name"])[0]).to_pylist()
+        return named
+    return [None] * n
+
+
+def _named_classes(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Spell Hugging Face class numbers by their names; the numbers stay beside them."""
+    for name in table.column_names:
+        classes = class_names(schema, name)
+        if not classes or not pa.types.is_integer(table[name].type):
+            continue
+        names = dict(enumerate(classes))  # -1 stands for no class
+        spelled = pa.array([names.get(i) for i in table[name].to_pylist()], pa.string())
+        table = table.append_column(f"{name}_number", table[name])
+        table = table.set_column(table.column_names.index(name), name, spelled)
+    return table
