@@ -300,6 +300,7 @@ def embed_images(
     numbers = {label: number for number, label in enumerate(labels)}
     for row in by_importance(kept):
         wanted.setdefault(table.image_id[row], {})[numbers[table.label[row]]] = None
+    maps = _all_maps(inputs, labels, wanted, plan.grid)
     records: list[ImageRecord] = []
     places: dict[str, int] = {}
     n_unreadable = n_no_room = 0
@@ -311,8 +312,8 @@ def embed_images(
         if image is None:
             n_unreadable += 1
             continue
-        maps = _maps(inputs, labels, image_id, label_numbers, plan.grid)
-        record = _image_record(image, maps, plan)
+        mine = {n: maps[image_id, n] for n in label_numbers if (image_id, n) in maps}
+        record = _image_record(image, mine, plan)
         room -= _weight(record)
         if room > 0:
             places[image_id] = len(records)
@@ -327,16 +328,19 @@ def _image_record(image: Image.Image, maps: Mapping[int, MapRecord], plan: Plan)
     return ImageRecord(jpeg=jpeg, width=image.width, height=image.height, maps=maps)
 
 
-def _maps(
+def _all_maps(
     inputs: ReportInputs,
     labels: Sequence[str],
-    image_id: str,
-    label_numbers: Iterable[int],
+    wanted: Mapping[str, Mapping[int, None]],
     grid: int,
-) -> dict[int, MapRecord]:
-    found = {number: inputs.maps.get((image_id, labels[number])) for number in label_numbers}
+) -> dict[tuple[str, int], MapRecord]:
+    """Heat-maps by (image_id, place of the label)."""
+    pairs = {(image_id, labels[n]): n for image_id, found in wanted.items() for n in found}
+    # A run keeps its maps in parts on disk: in their own order each part is read once.
     return {
-        number: map_record(maps, grid=grid) for number, maps in found.items() if maps is not None
+        (key[0], pairs[key]): map_record(inputs.maps[key], grid=grid)
+        for key in inputs.maps
+        if key in pairs
     }
 
 
@@ -432,11 +436,13 @@ def _label_record(
     typical = table.of(label, "typical")
     random = table.floats["typicality"][table.of(label, "random")]
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
-    rows = _cluster_rows(inputs.clusters, label)[: len(kept.clusters)]
+    clusters = _cluster_rows(inputs.clusters, label)
+    rows = clusters[: len(kept.clusters)]
     return LabelRecord(
         label=label,
         n_images=counted.get(label, len({table.image_id[row] for row in typical})),
         n_patches=len(typical),
+        n_clusters=len(clusters),
         clusters=tuple(
             _cluster_record(row, [places[member] for member in members])
             for row, members in zip(rows, kept.clusters, strict=True)

@@ -61,10 +61,10 @@ def safe_name(label: str) -> str:
     """
     text = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode("ascii")
     slug = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-.")[: MAX_NAME - 9].strip("-.")
-    if slug == label and slug.split(".")[0] not in RESERVED and not _ends_in_hash(slug):
+    if slug and slug == label and slug.split(".")[0] not in RESERVED and not _ends_in_hash(slug):
         return slug
     digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{slug or 'label'}-{digest}".replace("..", "-")
+    return f"{slug.replace('.', '-') or 'label'}-{digest}"
 
 
 def _ends_in_hash(slug: str) -> bool:

@@ -113,6 +113,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
         "name": label.label,
         "images": label.n_images,
         "patches": label.n_patches,
+        "allClusters": label.n_clusters,
         "clusters": clusters,
         "random": label.random,
         "negative": label.negative,

@@ -171,7 +171,8 @@ class LabelRecord:
 
     label: str
     n_images: int
-    n_patches: int
+    n_patches: int  # typical ones, whether in this page or not
+    n_clusters: int  # likewise
     clusters: tuple[ClusterRecord, ...]
     random: tuple[int, ...]
     negative: tuple[int, ...]
