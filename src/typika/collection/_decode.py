@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from typika.errors import DataError
 
 SUFFIXES = frozenset({".gif", ".webp", ".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".avif"})
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF")  # JPEG includes MPO
 PIXEL_LIMIT = 200_000_000  # pixels; above, an image is refused from its header alone
 SMALLEST_SIDE = 8  # pixels; below, an image has no elements to mine
 THUMBNAIL_SIDE = 32  # pixels of the grey thumbnail that near-duplicates are verified on

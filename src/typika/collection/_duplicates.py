@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 MAX_DISTANCE = 6  # bits of the perceptual hash
-MIN_CORRELATION = 0.95  # of the thumbnails' residuals, at the best shift of up to one pixel
+MIN_CORRELATION = 0.96  # of the thumbnails' residuals, at the best shift of up to one pixel
 MIN_CONTRAST = 2.0  # grey levels of standard deviation; flatter images match nothing
 MIN_LINKED = 0.25  # fraction of all pairs between two groups that must match to join them
 _WORTH_SHIFTING = 0.85  # pairs that correlate less than this in place are not tried shifted

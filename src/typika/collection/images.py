@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +115,11 @@ class ImageCollection:
         listing = read_listing(layout, label, width)
         found = assemble(listing, *scan(listing, workers))
         _require_contrast(Path(path), found)
-        return cls(listing.root, found.table, tuple(found.skipped), tuple(found.notes))
+        # Parquet widens some types, e.g. whole seconds; a scan gives what a restored one gives.
+        sink = pa.BufferOutputStream()
+        _write(found.table, sink)
+        table = _read(pa.BufferReader(sink.getvalue()))
+        return cls(listing.root, table, tuple(found.skipped), tuple(found.notes))
 
     @staticmethod
     def fingerprint(path: Path | str, images: Path | str | None = None) -> str:
@@ -234,7 +239,7 @@ class ImageCollection:
         notes = {_NOTES: json.dumps(self.notes, ensure_ascii=False).encode()}
         table = self.table.replace_schema_metadata(notes).combine_chunks()
         with whole_file(folder / _TABLE) as temporary:
-            pq.write_table(table, temporary, compression="zstd", row_group_size=1 << 17)
+            _write(table, temporary)
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file_name", "reason"))
@@ -253,7 +258,7 @@ class ImageCollection:
             DataError: the files are missing or damaged.
         """
         try:
-            table = pq.read_table(folder / _TABLE, partitioning=None, memory_map=False)
+            table = _read(folder / _TABLE)
             notes = json.loads((table.schema.metadata or {}).get(_NOTES, b"[]"))
             with (folder / _SKIPPED).open(encoding="utf-8", newline="") as handle:
                 skipped = [Skipped(*row) for row in list(csv.reader(handle))[1:]]
@@ -261,8 +266,23 @@ class ImageCollection:
             raise DataError(
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
-        table = table.replace_schema_metadata(None).combine_chunks()
+        table = table.replace_schema_metadata(None)
         return cls(root, table, tuple(skipped), tuple(notes))
+
+
+def _write(table: pa.Table, where: Any) -> None:
+    pq.write_table(
+        table,
+        where,
+        compression="zstd",
+        row_group_size=1 << 17,
+        use_compliant_nested_type=False,  # keeps the inner names of lists as they are
+    )
+
+
+def _read(where: Any) -> pa.Table:
+    with pq.ParquetFile(where) as file:
+        return file.read().combine_chunks()
 
 
 def _require_contrast(path: Path, found: Assembled) -> None:
