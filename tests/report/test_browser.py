@@ -90,6 +90,9 @@ def test_the_window_opens_steps_and_gives_the_focus_back(open_report, make_input
     page.keyboard.press("ArrowLeft")
     assert page.locator("#viewer-facts").inner_text() == first
     assert "±" in page.locator("#viewer-score").inner_text()
+    page.get_by_role("button", name="← Previous").click()  # disables itself at the first patch
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#viewer-count").inner_text() == "2 of 12"
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
     assert tile.evaluate("node => node === document.activeElement")

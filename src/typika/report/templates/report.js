@@ -392,6 +392,8 @@
     step(by) {
       const next = viewer.list[viewer.list.indexOf(viewer.patch) + by];
       if (next) viewer.show(next);
+      // A button that has just been disabled would swallow the next arrow key.
+      if (document.activeElement.disabled) byId("viewer-title").focus();
     },
 
     show(patch) {
