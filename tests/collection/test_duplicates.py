@@ -31,7 +31,13 @@ def test_featureless_images_do_not_match_each_other():
         Image.fromarray((level + noise.integers(0, 2, (64, 64))).astype(np.uint8))
         for level in (10, 80, 80, 200)
     ]
-    assert groups(flat) == [0, 1, 2, 3]
+    steps = []
+    for level in (20, 90):
+        step = np.full((64, 64), level, np.uint8)
+        step[:, 32:] += 1  # a fold that only a machine sees
+        step[40:, :] += 1
+        steps.append(Image.fromarray(step))
+    assert groups([*flat, *steps]) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_shared_layout_makes_no_duplicates():
@@ -81,6 +87,7 @@ def test_blocks_do_not_change_the_candidates(monkeypatch):
     whole = [np.concatenate(pairs) for pairs in zip(*_duplicates._candidates(hashes), strict=True)]
     monkeypatch.setattr(_duplicates, "_BLOCK", 7)
     parts = [np.concatenate(pairs) for pairs in zip(*_duplicates._candidates(hashes), strict=True)]
+    assert len(whole[0])
     assert np.array_equal(whole, parts)
 
 

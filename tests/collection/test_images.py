@@ -334,9 +334,9 @@ def stored(path: Path, seeds: range, *, paths: bool = True, **options: object) -
 
 
 def test_parquet_as_the_hugging_face_hub_lays_it_out(tmp_path):
-    stored(tmp_path / "data" / "train-00000-of-00002.parquet", range(3), row_group_size=2)
-    stored(tmp_path / "data" / "train-00001-of-00002.parquet", range(3, 5))
-    stored(tmp_path / "data" / "test-00000-of-00001.parquet", range(5, 9), paths=False)
+    stored(tmp_path / "data" / "train-00000-of-00002.parquet", range(7), row_group_size=2)
+    stored(tmp_path / "data" / "train-00001-of-00002.parquet", range(7, 9))
+    stored(tmp_path / "data" / "test-00000-of-00001.parquet", range(9, 13), paths=False)
     collection = ImageCollection.open(tmp_path)
     assert collection.labels == ("cat", "dog")
     assert by_file(collection, "split")["4.png"] == "train"

@@ -141,25 +141,21 @@ def decode_bytes(content: bytes, draft: int | None) -> tuple[Image.Image, tuple[
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 return _upright_rgb(image, draft)
         except _BOMBS as error:
-            raise Unreadable(_too_large("more")) from error
+            raise Unreadable(f"too large: more than {PIXEL_LIMIT:,} pixels") from error
         except UnidentifiedImageError as error:
             raise Unreadable("not an image that can be read") from error
-        except Unreadable:
-            raise
         except _DAMAGE as error:
             raise Unreadable(f"damaged or truncated ({error or type(error).__name__})") from error
 
 
 def _upright_rgb(image: Image.Image, draft: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    if image.width * image.height > PIXEL_LIMIT:
-        raise Unreadable(_too_large(f"{image.width} x {image.height}"))
     whole = image.size
     if draft is not None:
         image.draft(None, (draft, draft))
     drafted = image.size != whole
     image.load()
     if not drafted:
-        whole = image.size  # TIFF is turned upright while it loads
+        whole = image.size  # some versions of Pillow turn a TIFF upright only as it loads
     turn = _UPRIGHT.get(_orientation(image))
     rgb = _rgb(image)
     if turn is None:
@@ -207,10 +203,6 @@ def _perceptual_hash(grey: Image.Image) -> int:
 
     # `grey` already has the size that pHash resizes to, so this equals the hash of the image.
     return int(str(imagehash.phash(grey)), 16)
-
-
-def _too_large(size: str) -> str:
-    return f"too large: {size} pixels, at most {PIXEL_LIMIT:,} are decoded; scale it down"
 
 
 _lock = threading.Lock()

@@ -69,29 +69,40 @@ def _candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     Pigeonhole: of 4 bands, one holds at most a quarter of 6 (or 7) differing bits, that is at
     most one. So looking up each band with none or one of its 16 bits flipped misses no pair.
     """
-    flips = np.array([0, *(1 << bit for bit in range(_BAND_BITS))], np.uint64)
+    everyone = np.arange(len(hashes))
     for band in range(_BANDS):
-        keys = (hashes >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)
+        keys = (hashes >> np.uint64(band * _BAND_BITS)).astype(np.uint16)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        for flip in flips:
-            first = np.searchsorted(ordered, keys ^ flip, side="left")
-            count = np.searchsorted(ordered, keys ^ flip, side="right") - first
-            for left, place in _expand(first, count):
-                right = order[place]
+        for flip in np.array([0, *(1 << bit for bit in range(_BAND_BITS))], np.uint16):
+            # Each pair once: of two keys one bit apart, the one without that bit asks.
+            asking = np.flatnonzero(ordered & flip == 0) if flip else everyone
+            wanted = ordered[asking] ^ flip
+            first = np.searchsorted(ordered, wanted, side="left") if flip else asking + 1
+            last = np.searchsorted(ordered, wanted, side="right")
+            for one, other in _expand(asking, first, last):
+                left, right = order[one], order[other]
                 near = np.bitwise_count(hashes[left] ^ hashes[right]) <= MAX_DISTANCE
-                near &= left < right
                 if near.any():
-                    yield left[near], right[near]
+                    left, right = left[near], right[near]
+                    yield np.minimum(left, right), np.maximum(left, right)
 
 
-def _expand(first: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (i, place) for every place in `first[i] : first[i] + count[i]`, in blocks."""
+def _expand(
+    asking: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (asking[i], place) for every place in `first[i] : last[i]`, in blocks of pairs."""
+    count = last - first
     end = np.cumsum(count)
-    for start in range(0, int(end[-1]) if len(end) else 0, _BLOCK):
-        pair = np.arange(start, min(start + _BLOCK, int(end[-1])))
-        i = np.searchsorted(end, pair, side="right")
-        yield i, first[i] + pair - (end[i] - count[i])
+    start = 0
+    while start < len(count):
+        done = int(end[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(end, done + _BLOCK, side="right")))
+        part = slice(start, stop)
+        before = np.repeat(end[part] - count[part] - done, count[part])
+        place = np.repeat(first[part], count[part]) + np.arange(len(before)) - before
+        yield np.repeat(asking[part], count[part]), place
+        start = stop
 
 
 class _Residuals:
