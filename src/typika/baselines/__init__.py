@@ -1,0 +1,1 @@
+"""Rivals of the miner, each with the miner's own interface."""

@@ -1,0 +1,1 @@
+"""What the user brings: labelled images, prompts, the demo collection."""

@@ -1,0 +1,1 @@
+"""A model of the collection: encoders, latents, denoisers, training."""

@@ -1,0 +1,1 @@
+"""Typical elements out of a model: maps, patches, clusters."""

@@ -173,13 +173,15 @@ def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:
     found = []
     small = [name for name in collection.labels if (labels == name).sum() < 30]
     if small:
-        found.append(
-            f"Fewer than 30 images of {', '.join(small[:6])}{' and others' if len(small) > 6 else ''}: "
-            "what is shown there may be chance."
-        )
+        found.append(f"Fewer than 30 images of {_some(small)}: what is shown there may be chance.")
     if not held_out.any():
         found.append(
-            "No label has ten images or groups, so none could be held out: nothing here shows that "
-            "the model knows more than the images it was trained on."
+            "No label has ten images or groups, so none could be held out: nothing here shows "
+            "that the model knows more than the images it was trained on."
         )
     return tuple(found)
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    """The first few names of a list, in a sentence."""
+    return ", ".join(names[:most]) + (" and others" if len(names) > most else "")

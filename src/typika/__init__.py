@@ -1,0 +1,48 @@
+"""typika: what makes a label look like itself?
+
+Mines the typical visual elements of labelled image collections. Importing this package loads
+nothing heavy; each public name loads its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "typika.errors",
+    "DataError": "typika.errors",
+    "ImageCollection": "typika.collection.images",
+    "MineConfig": "typika.workflow",
+    "MiningRun": "typika.workflow",
+    "ModelError": "typika.errors",
+    "PromptTemplate": "typika.collection.prompts",
+    "TypikaError": "typika.errors",
+    "mine": "typika.workflow",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from typika.collection.images import ImageCollection as ImageCollection
+    from typika.collection.prompts import PromptTemplate as PromptTemplate
+    from typika.errors import ConfigError as ConfigError
+    from typika.errors import DataError as DataError
+    from typika.errors import ModelError as ModelError
+    from typika.errors import TypikaError as TypikaError
+    from typika.workflow import MineConfig as MineConfig
+    from typika.workflow import MiningRun as MiningRun
+    from typika.workflow import mine as mine
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'typika' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

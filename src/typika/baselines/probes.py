@@ -1,0 +1,146 @@
+"""The built-in rival: a small classifier whose evidence map is read as a typicality map.
+
+The same network in every cell of the same latents as the denoiser's, trained with the image's
+label alone; a cell's evidence is its logit for the label. By the I-MMSE identity a diffusion model
+and such a classifier estimate the same thing, the cell's share of log p(x|c)/p(x), so an honest
+report shows both. Legend: `m` cells, `b` images, `d` latent channels, `c` labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from torch import Tensor, nn
+
+from typika.diffusion.embedded import pooled, stratified_levels, time_features
+from typika.diffusion.latents import Batch, LatentStore
+from typika.diffusion.models import batch_rows, fit_and_save, load_network, n_steps
+from typika.diffusion.schedule import alpha_sigma
+from typika.diffusion.training import OptimiserConfig, step_generator
+from typika.errors import ConfigError
+from typika.parallel import Advance
+
+LEVELS = (-5.0, 1.0)  # λ of the noise that the noised rival trains on
+CLEAN = 9.0  # λ that stands for no noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalConfig:
+    """The rival: how deep, how cells are pooled, and whether it trains on noisy latents."""
+
+    network: Literal["linear", "mlp"] = "mlp"
+    pooling: Literal["mean", "log-sum-exp"] = "log-sum-exp"  # "mean" is a class activation map
+    noised: bool = True  # half of the images of a batch are noised and the network told the level
+    width: int = 128  # hidden channels of the MLP
+    epochs: float = 10.0  # passes over the images
+    most_steps: int = 2000
+    batch: int = 16  # images per step
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.most_steps, self.batch) < 1 or self.epochs <= 0:
+            raise ConfigError("rival: width, most_steps, batch need >= 1 and epochs > 0")
+
+    @property
+    def name(self) -> str:
+        """What tables call it: `MLP log-sum-exp + noise`."""
+        network = {"linear": "linear", "mlp": "MLP"}[self.network]
+        pooling = {"mean": "CAM", "log-sum-exp": "log-sum-exp"}[self.pooling]
+        return f"{network} {pooling}{' + noise' if self.noised else ''}"
+
+
+class CellClassifier(nn.Module):
+    """Logits of every label for one cell: linear, or an MLP with one residual block."""
+
+    def __init__(self, dimensions: int, n_labels: int, config: RivalConfig) -> None:
+        super().__init__()
+        self.linear = config.network == "linear"
+        hidden = dimensions if self.linear else config.width
+        self.leave = nn.Linear(hidden, n_labels)
+        if not self.linear:
+            self.enter = nn.Linear(dimensions, hidden)
+            self.time = nn.Linear(time_features(torch.zeros(1)).shape[1], hidden)
+            self.block = nn.Sequential(
+                nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.SiLU(),
+                nn.Linear(hidden, hidden),
+            )  # fmt: skip
+
+    def forward(self, cells: Float[Tensor, "m d"], log_snr: Float[Tensor, " m"]) -> Tensor:
+        """Logits (m, c) of each cell at its noise level."""
+        if self.linear:
+            return self.leave(cells)
+        hidden = functional.silu(self.enter(cells) + self.time(time_features(log_snr)))
+        hidden = hidden + self.block(hidden)
+        return self.leave(functional.silu(hidden))
+
+
+def train_rival(
+    config: RivalConfig,
+    optimiser: OptimiserConfig,
+    store: LatentStore,
+    label_index: Int[ndarray, " n"],
+    n_labels: int,
+    trained_on: Bool[ndarray, " n"],
+    path: Path,
+    seed: int,
+    advance: Advance = lambda _: None,
+) -> list[float]:
+    """Train the rival on the images marked in `trained_on` and save its weights to `path`."""
+    torch.manual_seed(seed)
+    network = CellClassifier(store.latent(0).shape[0], n_labels, config)
+    rows = np.flatnonzero(trained_on)
+
+    def step_loss(step: int) -> Tensor:
+        generator = step_generator(seed, step)
+        chosen = batch_rows(rows, config.batch, step, seed)
+        label = torch.from_numpy(label_index[chosen].astype(np.int64))
+        return rival_loss(
+            network, store.batch([int(row) for row in chosen]), label, config, generator
+        )
+
+    steps = n_steps(len(rows), config.batch, config.epochs, config.most_steps)
+    return fit_and_save(network, step_loss, steps, optimiser, path, advance)
+
+
+def rival_loss(
+    network: CellClassifier,
+    batch: Batch,
+    label: Int[Tensor, " b"],
+    config: RivalConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Cross-entropy of the pooled logits; noised cells as the denoiser sees them."""
+    log_snr = torch.full((len(label),), CLEAN)
+    cells = batch.cells
+    if config.noised:
+        noisy = torch.arange(len(label)) % 2 == 0
+        log_snr = torch.where(noisy, stratified_levels(len(label), LEVELS, generator), log_snr)
+        level = log_snr[batch.image]
+        alpha, sigma = (part[:, None] for part in alpha_sigma(level))
+        noise = torch.randn(cells.shape, generator=generator)
+        cells = torch.where(noisy[batch.image][:, None], alpha * cells + sigma * noise, cells)
+    logits = network(cells, log_snr[batch.image])
+    sharpness = 1.0 if config.pooling == "log-sum-exp" else 0.0
+    return functional.cross_entropy(pooled(logits, batch, sharpness), label)
+
+
+def load_rival(path: Path, dimensions: int, n_labels: int, config: RivalConfig) -> CellClassifier:
+    """Read a trained rival."""
+    network = CellClassifier(dimensions, n_labels, config)
+    load_network(network, path)
+    return network.eval()
+
+
+@torch.inference_mode()
+def evidence(network: CellClassifier, latent: Float[Tensor, "d h w"]) -> Float[Tensor, "c h w"]:
+    """Logits of each cell of an image, less their mean over labels."""
+    cells = latent.flatten(1).T
+    logits = network(cells, torch.full((len(cells),), CLEAN))
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    return centred.T.reshape(-1, *latent.shape[1:])

@@ -1,0 +1,224 @@
+"""The commands: parse, call, print. Whatever needs torch is imported inside a command."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Group, Parameter
+
+from typika import __version__
+from typika.console import duration, say
+
+if TYPE_CHECKING:
+    from typika.workflow import MineConfig, MiningRun
+
+app = App(
+    name="typika",
+    version=__version__,
+    help="What makes a label look like itself? Mines the typical elements of labelled images.",
+    result_action="return_value",
+)
+
+WHAT = Group("What to mine", sort_key=1)
+HOW = Group("How to run", sort_key=2)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class What:
+    """Options that say where labels come from and what they are called."""
+
+    label: Annotated[str | None, Parameter(group=WHAT)] = None
+    "Column of the metadata table that holds the labels."
+    bin: Annotated[str | None, Parameter(group=WHAT)] = None
+    "Join numeric labels: `decade`, `century` or a width such as 25."
+    prompt: Annotated[str | None, Parameter(group=WHAT)] = None
+    "What a label is called, as in 'A car from the {label}s.'"
+    null_prompt: Annotated[str | None, Parameter(group=WHAT)] = None
+    "What an image of no label is called, as in 'A car.'"
+    recipe: Annotated[Path | None, Parameter(group=WHAT)] = None
+    "TOML file with any of the settings that --dry-run prints."
+    set: Annotated[tuple[str, ...], Parameter(group=WHAT, negative="")] = ()
+    "Any setting, as in --set score.against=null. May be repeated."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """Options that decide where and how fast, and nothing about the result."""
+
+    out: Annotated[Path | None, Parameter(group=HOW)] = None
+    "Run folder; runs/NAME by default."
+    workers: Annotated[int | None, Parameter(group=HOW)] = None
+    "Processes; one per core by default."
+    overwrite: Annotated[bool, Parameter(group=HOW)] = False
+    "Redo what another configuration made in the run folder."
+    dry_run: Annotated[bool, Parameter(group=HOW, negative="")] = False
+    "Print the configuration and the cost, and stop."
+
+
+@app.command
+def mine(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Mine a collection from images to report.
+
+    Args:
+        images: Folder with one folder per label, folder with metadata.csv, or table.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="report")
+
+
+@app.command
+def train(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Fit the model to a collection.
+
+    Args:
+        images: The images, or the folder of a run that was begun.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="train")
+
+
+@app.command
+def score(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Make the typicality map of every image.
+
+    Args:
+        images: The images, or the folder of a run that was begun.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="score")
+
+
+@app.command
+def select(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Choose the most typical patches of each label.
+
+    Args:
+        images: The images, or the folder of a run that was begun.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="select")
+
+
+@app.command
+def cluster(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Group the patches of each label into elements.
+
+    Args:
+        images: The images, or the folder of a run that was begun.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="cluster")
+
+
+@app.command
+def report(images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Write the report, doing first whatever it still needs.
+
+    Args:
+        images: The images, or the folder of a run that was begun.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    _advance(images, what, how, last="report")
+
+
+@app.command
+def check(images: Path, *, what: What | None = None, workers: int | None = None) -> None:
+    """Say what a collection holds, what is wrong with it, and what mining it would cost.
+
+    Args:
+        images: Folder with one folder per label, folder with metadata.csv, or table.
+        what: Where labels come from.
+        workers: Processes; one per core by default.
+    """
+    from typika import workflow
+
+    for line in workflow.check(images, _configure(what or What()), workers).lines:
+        print(line)
+
+
+@app.command
+def demo(folder: Path = Path("demo"), *, seed: int = 0, workers: int | None = None) -> None:
+    """Render four invented towns with planted elements, mine them, and count what was found.
+
+    Args:
+        folder: Where the images, the truth and the run go.
+        seed: Of the images and of the run.
+        workers: Processes; one per core by default.
+    """
+    from typika import demonstration
+
+    started = time.monotonic()
+    result = demonstration.run(folder, seed=seed, workers=workers)
+    for line in result.missed:
+        say(f"not found: {line}")
+    print(f"planted elements found: {result.found} of {result.planted}")
+    print(
+        f"time: {duration(time.monotonic() - started)}, mining {duration(result.mining_seconds)}"
+    )
+    print(f"report: {result.report}")
+
+
+def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> None:
+    from typika import workflow
+
+    what, how = what or What(), how or How()
+    if (images / "run.json").exists() and what == What():
+        source, config = workflow.recorded(images)
+        folder = images
+    else:
+        source, config = images, _configure(what)
+        folder = how.out or workflow.default_folder(images)
+    if how.dry_run:
+        _show_plan(source, config, how.workers)
+        return
+    started = time.monotonic()
+    run = workflow.advance(
+        source, folder, config, last=last, workers=how.workers, overwrite=how.overwrite
+    )
+    _show_end(run, last, time.monotonic() - started)
+
+
+def _configure(what: What) -> MineConfig:
+    """Settings from flags over environment over recipe over defaults."""
+    from typika import config
+    from typika.workflow import MineConfig
+
+    flags = config.from_settings(dict(config.parse_setting(text) for text in what.set))
+    named = {
+        "collection": {"label": what.label, "bin": what.bin},
+        "prompt": {"label": what.prompt, "null": what.null_prompt},
+    }
+    given = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in named.items()
+    }
+    recipe = config.read_toml(what.recipe) if what.recipe else {}
+    return config.build(MineConfig, recipe, config.from_environment(os.environ), flags, given)
+
+
+def _show_plan(source: Path, settings: MineConfig, workers: int | None) -> None:
+    from typika import config, workflow
+
+    print(config.as_toml(settings))
+    for line in workflow.check(source, settings, workers).lines:
+        print(f"# {line}")
+
+
+def _show_end(run: MiningRun, last: str, seconds: float) -> None:
+    skipped = run.collection.skipped
+    if skipped:
+        say(f"{len(skipped)} items skipped; see {run.folder / 'skipped.csv'}")
+    say(f"done in {duration(seconds)}")
+    print(run.report if last == "report" else run.folder)

@@ -1,0 +1,241 @@
+"""Diffusion in an encoder's feature space: typicality with no download and no GPU.
+
+A latent diffusion model whose latent is the feature map of a frozen image encoder. It has no
+decoder and needs none, since mining only compares denoising errors. The denoiser is the same small
+network in every cell: the encoder has seen the context already.
+
+Legend: `m` cells, `b` images, `d` latent channels, `c` labels, `k` contexts, `n` noise draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from typika.diffusion.denoiser import NULL, Draws, Latent, Levels, Predictions
+from typika.diffusion.encoders import DEFAULT, Encoder
+from typika.diffusion.latents import Batch
+from typika.diffusion.schedule import alpha_sigma
+from typika.diffusion.space import FeatureSpace
+from typika.errors import ConfigError
+
+Cells = Float[Tensor, "m d"]
+TIME_FEATURES = 32
+KAPPA_BINS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedConfig:
+    """The embedded model."""
+
+    encoder: str = (
+        DEFAULT  # the installed encoder, or a transformers vision model by folder or name
+    )
+    sides: tuple[int, ...] = (
+        256,
+        448,
+    )  # pixels a side at which images are encoded, one scale each
+    dimensions: int = 96  # latent channels
+    width: int = 128  # hidden channels of the denoiser
+    blocks: int = 2  # residual blocks of the denoiser
+    log_snr_range: tuple[float, float] = (-5.0, 1.0)  # noise levels λ of training and scoring
+    loss: Literal["hybrid", "faithful"] = "hybrid"  # with or without the classifier's share
+    gamma: float = 0.1  # weight of the diffusion classifier's cross-entropy in the hybrid loss
+    sharpness: float = 0.0  # of the log-mean-exp over cells in the classifier; 0 is the mean
+    epochs: float = 10.0  # passes over the images ...
+    most_steps: int = 2000  # ... but not more steps than this, however many images there are
+    batch: int = 16  # images per step
+    held_out: float = 0.1  # share of the groups kept from training, to measure what is learned
+    contexts: int = 20  # most labels that one step compares
+
+    def __post_init__(self) -> None:
+        if not self.sides or not all(64 <= side <= 1024 for side in self.sides):
+            raise ConfigError(f"sides={self.sides}: need one or more sizes of 64 to 1024 pixels")
+        low, high = self.log_snr_range
+        if not -15 <= low < high <= 15:
+            raise ConfigError(f"log_snr_range={self.log_snr_range}: need -15 <= low < high <= 15")
+        if min(self.dimensions, self.width, self.blocks, self.batch, self.most_steps) < 1:
+            raise ConfigError("dimensions, width, blocks, batch and most_steps: need at least 1")
+        if self.gamma < 0 or self.sharpness < 0 or self.epochs <= 0 or self.contexts < 2:
+            raise ConfigError("need gamma >= 0, sharpness >= 0, epochs > 0 and contexts >= 2")
+        if not 0 <= self.held_out <= 0.5:
+            raise ConfigError(f"held_out={self.held_out}: need a share in [0, 0.5]")
+
+
+class CellDenoiser(nn.Module):
+    """v-prediction of one cell under the null and under any label.
+
+    v(∅) = A h and v(c) = v(∅) + B (e_c ∘ h), where h is the hidden state of the noisy cell and its
+    noise level: labels differ by one vector e_c each, so hundreds of them cost no outputs.
+    """
+
+    def __init__(self, dimensions: int, n_labels: int, width: int = 128, blocks: int = 2) -> None:
+        super().__init__()
+        self.enter = nn.Linear(dimensions, width)
+        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU())
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.leave = nn.LayerNorm(width)
+        self.null = nn.Linear(width, dimensions)
+        self.correction = nn.Linear(width, dimensions, bias=False)
+        self.label = nn.Parameter(torch.zeros(n_labels, width))
+        self.kappa = nn.Parameter(torch.full((KAPPA_BINS,), math.log(10.0)))
+
+    def hidden(self, noisy: Cells, log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m width"]:
+        """Hidden state of each noisy cell at its level."""
+        time = self.time(time_features(log_snr))
+        hidden = self.enter(noisy) + time
+        for block in self.blocks:
+            hidden = block(hidden, time)
+        normed: Tensor = self.leave(hidden)
+        return normed
+
+    def corrections(
+        self, hidden: Float[Tensor, "m width"], labels: Int[Tensor, " k"]
+    ) -> Float[Tensor, "k m d"]:
+        """v(c) − v(∅) of each cell under each label."""
+        corrected: Tensor = self.correction(hidden * self.label[labels][:, None, :])
+        return corrected
+
+
+class _Block(nn.Module):
+    """Residual block whose normalised input the noise level scales and shifts."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
+        scale, shift = self.modulation(time).chunk(2, dim=-1)
+        inner = self.first(self.norm(hidden) * (1 + scale) + shift)
+        result: Tensor = hidden + self.second(functional.silu(inner))
+        return result
+
+
+def time_features(log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m f"]:
+    """Sines and cosines of λ, slow to fast."""
+    frequency = torch.exp(torch.linspace(math.log(0.1), math.log(5.0), TIME_FEATURES // 2))
+    angle = log_snr[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+def training_loss(
+    network: CellDenoiser,
+    batch: Batch,
+    label: Int[Tensor, " b"],
+    contexts: Int[Tensor, " k"],
+    config: EmbeddedConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """½‖v − v(∅)‖² + ½‖v − v(∅) − δ_y‖² + γ CE, averaged over cells and channels.
+
+    Both terms are there for every image, in place of dropping labels at random. CE is the
+    cross-entropy of the diffusion classifier: its logits are κ(λ) times the image's typicality
+    under each of the `contexts`, which hold every label of the batch. γ = 0 in the faithful loss.
+    """
+    log_snr = stratified_levels(len(label), config.log_snr_range, generator)
+    noise = torch.randn(batch.cells.shape, generator=generator)
+    cell_level = log_snr[batch.image]
+    alpha, sigma = (part[:, None] for part in alpha_sigma(cell_level))
+    hidden = network.hidden(alpha * batch.cells + sigma * noise, cell_level)
+    residual = alpha * noise - sigma * batch.cells - network.null(hidden)
+    place = torch.searchsorted(contexts, label)
+    if config.loss == "faithful":
+        shared = network.label[label][batch.image]
+        own = residual - network.correction(hidden * shared)
+        return (residual.square().mean() + own.square().mean()) / 2
+    # |r|² − |r − δ|² = 2 r·δ − |δ|², without holding every r − δ.
+    correction = network.corrections(hidden, contexts)
+    gain = (2 * residual - correction).mul(correction).mean(dim=2)  # (k, m)
+    plain = residual.square().mean(dim=1)
+    denoising = plain.mean() - gain[place[batch.image], torch.arange(len(plain))].mean() / 2
+    weighted = (gain * torch.sigmoid(-cell_level)).T
+    logits = kappa(network, log_snr, config)[:, None] * pooled(weighted, batch, config.sharpness)
+    return denoising + config.gamma * functional.cross_entropy(logits, place)
+
+
+def stratified_levels(
+    count: int, log_snr_range: tuple[float, float], generator: torch.Generator
+) -> Levels:
+    """One level λ per image: uniform over the range, one in each of `count` strata."""
+    low, high = log_snr_range
+    order = torch.randperm(count, generator=generator)
+    return low + (high - low) * (order + torch.rand(count, generator=generator)) / count
+
+
+def kappa(network: CellDenoiser, log_snr: Levels, config: EmbeddedConfig) -> Levels:
+    """The learned factor from typicality to logits at each level."""
+    low, high = config.log_snr_range
+    bins = ((log_snr - low) / (high - low) * KAPPA_BINS).long().clamp(0, KAPPA_BINS - 1)
+    return network.kappa[bins].exp()
+
+
+def pooled(values: Float[Tensor, "m k"], batch: Batch, sharpness: float) -> Float[Tensor, "b k"]:
+    """One value per image: the mean over cells, or the log-mean-exp at a positive `sharpness`."""
+    if sharpness == 0:
+        return batch.image_mean(values)
+    index = batch.image[:, None].expand_as(values)
+    empty = values.new_full((len(batch.counts), values.shape[1]), -torch.inf)
+    top = empty.scatter_reduce(0, index, values.detach(), "amax")
+    spread = ((values - top[batch.image]) * sharpness).exp()
+    return top + batch.image_mean(spread).log() / sharpness
+
+
+class EmbeddedDenoiser:
+    """One scale of the embedded model, as a `Denoiser`."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        space: FeatureSpace,
+        network: CellDenoiser,
+        labels: tuple[str, ...],
+        side: int,
+        log_snr_range: tuple[float, float],
+    ) -> None:
+        self.encoder, self.space, self.network = encoder, space, network.eval()
+        self.labels, self.side, self.log_snr_range = labels, side, log_snr_range
+        self.channels = space.channels
+
+    def encode(self, image: Image.Image) -> Latent:
+        """Whitened features of the image at this scale."""
+        return self.space.project(self.encoder.taps(image, self.side))
+
+    @torch.inference_mode()
+    def predict(self, noisy: Draws, log_snr: Levels, contexts: Sequence[int]) -> Predictions:
+        """V under each context: one pass for all of them."""
+        n, _, height, width = noisy.shape
+        cells = noisy.permute(0, 2, 3, 1).flatten(0, 2)
+        hidden = self.network.hidden(cells, log_snr.repeat_interleave(height * width))
+        null = self.network.null(hidden)
+        named = [context for context in contexts if context != NULL]
+        corrected = iter(
+            null + self.network.corrections(hidden, torch.tensor(named, dtype=torch.long))
+        )
+        v = torch.stack([null if context == NULL else next(corrected) for context in contexts])
+        return v.reshape(len(contexts), n, height, width, -1).permute(0, 1, 4, 2, 3)
+
+    def target(self, latent: Latent, noise: Draws, log_snr: Levels) -> Draws:
+        """V = α ε − σ z."""
+        alpha, sigma = (part[:, None, None, None] for part in alpha_sigma(log_snr))
+        return alpha * noise - sigma * latent
+
+    def weight(self, log_snr: Levels) -> Levels:
+        """σ², which turns a squared error of v into one of the clean latent."""
+        return torch.sigmoid(-log_snr)
+
+    def features(self, latent: Latent) -> Latent:
+        """The encoder's standardised features, for comparing patches."""
+        return self.space.unwhiten(latent)

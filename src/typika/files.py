@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all, and digests of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BLOCK = 1 << 20  # bytes read at a time
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends well, the file takes its place at `path`.
+
+    The rename is atomic, so a reader sees the old file or the new one and a kill leaves at most
+    a stray `.part` file, which `sweep` removes. Nothing is left behind when the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own and not the target's plus a suffix: the target may already be as long as
+    # the file system allows.
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written anywhere below `folder`."""
+    for stray in folder.rglob(".*.part"):
+        stray.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hexadecimal digits."""
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as handle:
+        while block := handle.read(BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """BLAKE2b of a text, 32 hexadecimal digits."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

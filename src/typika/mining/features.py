@@ -1,0 +1,36 @@
+"""One feature vector per patch, pooled from the features of its image.
+
+Legend: `d` features, `h w` grid of an image's features, `n` patches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+FeatureGrid = Float[ndarray, "d h w"]
+Box = tuple[float, float, float, float]
+
+
+def cell_weights(low: float, high: float, cells: int) -> Float[ndarray, " cells"]:
+    """Share of each cell in the interval [low, high] of the axis 0..1; sums to one.
+
+    A box narrower than a cell takes the cell that it lies in.
+    """
+    edges = np.arange(cells + 1) / cells
+    covered = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+    covered = np.clip(covered, 0, None)
+    if covered.sum() == 0:
+        covered[min(int((low + high) / 2 * cells), cells - 1)] = 1.0
+    weights: ndarray = covered / covered.sum()
+    return weights
+
+
+def pool(features: FeatureGrid, box: Box) -> Float[ndarray, " d"]:
+    """Mean of the features over a box (left, top, right, bottom), fractions of the image."""
+    left, top, right, bottom = box
+    rows = cell_weights(top, bottom, features.shape[1])
+    columns = cell_weights(left, right, features.shape[2])
+    pooled: ndarray = np.einsum("dhw,h,w->d", features, rows, columns)
+    return pooled

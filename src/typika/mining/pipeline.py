@@ -1,0 +1,206 @@
+"""The stages of mining, in the order of the paper's method section.
+
+    collect -> encode -> train -> score -> select -> cluster
+
+Each stage reads what earlier ones left in the run folder, writes files of its own, and is skipped
+where its causes have not changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from typika import config as settings
+from typika.baselines.probes import RivalConfig
+from typika.collection.images import ImageCollection
+from typika.collection.prompts import PromptTemplate
+from typika.diffusion.embedded import EmbeddedConfig
+from typika.diffusion.models import CollectionModel, EmbeddedModel
+from typika.diffusion.training import OptimiserConfig
+from typika.errors import ConfigError
+from typika.files import write_text
+from typika.mining import stages
+from typika.mining.clusters import ClusterConfig
+from typika.mining.patches import SelectConfig
+from typika.mining.typicality import TypicalityConfig
+from typika.run import Run, Stage
+
+STAGES = ("collect", "encode", "train", "score", "select", "cluster")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionConfig:
+    """Where labels come from."""
+
+    label: str | None = None  # column of the metadata table; None where folders are labels
+    bin: str | None = None  # "decade", "century" or a width, for numeric labels
+    weigh_duplicates: bool = False  # True: near-duplicate images all offer patches
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """The words that stand for a label, and for none."""
+
+    label: str = "A photo of {label}."
+    null: str | None = None  # None: the label's prompt without its label
+
+    def template(self) -> PromptTemplate:
+        """The one template that every stage uses."""
+        return PromptTemplate.parse(self.label, self.null)
+
+    def __post_init__(self) -> None:
+        self.template()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningConfig:
+    """Everything that decides which elements are mined."""
+
+    seed: int = 0
+    collection: CollectionConfig = field(default_factory=CollectionConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    model: EmbeddedConfig = field(default_factory=EmbeddedConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    rival: RivalConfig = field(default_factory=RivalConfig)
+    score: TypicalityConfig = field(default_factory=TypicalityConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"seed={self.seed}: need a whole number from 0 to 2147483647")
+
+
+@dataclass(frozen=True)
+class Mining:
+    """A run under way: the folder, the images it is about, and how it is done."""
+
+    run: Run
+    source: Path
+    config: MiningConfig
+    workers: int
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run.folder
+
+    @property
+    def model(self) -> CollectionModel:
+        """The kind of model that the configuration asks for."""
+        return EmbeddedModel(self.config.model, self.config.optimiser, self.config.seed)
+
+    @property
+    def collection(self) -> ImageCollection:
+        """The images, as the collect stage found them."""
+        return ImageCollection.restore(self.folder, self.source)
+
+    def advance_to(self, last: str) -> None:
+        """Run every stage up to `last`, skipping what is done."""
+        for name in STAGES[: STAGES.index(last) + 1]:
+            getattr(self, f"_{name}")()
+
+    def _collect(self) -> None:
+        options = self.config.collection
+        causes = {
+            "collection": settings.as_values(options),
+            "listing": ImageCollection.fingerprint(self.source),
+        }
+
+        def compute() -> None:
+            collection = ImageCollection.open(
+                self.source, label=options.label, bin=options.bin, workers=self.workers
+            )
+            collection.save(self.folder)
+
+        outputs = ("collection.parquet", "skipped.csv")
+        self.run.stage(Stage(name="collect", causes=causes, outputs=outputs), compute)
+
+    def _encode(self) -> None:
+        causes = self._causes("collect", seed=self.config.seed, model=_encoding(self.config.model))
+        self.run.stage(
+            Stage(name="encode", causes=causes, outputs=("latents", "model/space")),
+            lambda: self.model.encode(self.collection, self.folder, self.workers),
+        )
+
+    def _train(self) -> None:
+        causes = self._causes(
+            "collect", "encode", seed=self.config.seed, model=self.config.model,
+            optimiser=self.config.optimiser, rival=self.config.rival,
+        )  # fmt: skip
+
+        def compute() -> None:
+            collection = self.collection
+            trained_on = training_images(collection, self.config)
+            rows = self.model.train(collection, trained_on, self.folder, self.workers)
+            rows += stages.train_rivals(self, collection, trained_on)
+            lines = [json.dumps(row) for row in rows]
+            write_text(self.folder / "metrics.jsonl", "\n".join(lines) + "\n")
+
+        outputs = ("model/denoiser", "model/rival", "metrics.jsonl")
+        self.run.stage(Stage(name="train", causes=causes, outputs=outputs), compute)
+
+    def _score(self) -> None:
+        causes = self._causes("train", seed=self.config.seed, score=self.config.score)
+        self.run.stage(
+            Stage(name="score", causes=causes, outputs=("scores",)), lambda: stages.score(self)
+        )
+
+    def _select(self) -> None:
+        causes = self._causes(
+            "collect", "score", seed=self.config.seed, select=self.config.select,
+            against=self.config.score.against,
+        )  # fmt: skip
+        self.run.stage(
+            Stage(name="select", causes=causes, outputs=("selected.parquet",)),
+            lambda: stages.select(self),
+        )
+
+    def _cluster(self) -> None:
+        causes = self._causes("select", seed=self.config.seed, cluster=self.config.cluster)
+        outputs = ("patches.parquet", "clusters.parquet", "patches.csv", "clusters.csv")
+        self.run.stage(
+            Stage(name="cluster", causes=causes, outputs=outputs), lambda: stages.cluster(self)
+        )
+
+    def _causes(self, *earlier: str, **sections: Any) -> Mapping[str, Any]:
+        """Digests of what earlier stages wrote, and the sections that a stage reads."""
+        values = {
+            name: settings.as_values(section)
+            if hasattr(section, "__dataclass_fields__")
+            else section
+            for name, section in sections.items()
+        }
+        return {**{stage: self.run.output_digest(stage) for stage in earlier}, **values}
+
+
+def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[ndarray, " n"]:
+    """Which images the model is fitted to: all but a share of the groups of each label.
+
+    The held-out images are scored and mined like the others; they tell how much of what the model
+    knows it knows of images that it never saw. Labels with fewer than ten groups hold out none.
+    """
+    rng = np.random.default_rng([config.seed, 7])
+    groups = np.unique(np.array(collection.table["group"].to_pylist(), dtype=str),
+                       return_inverse=True)[1]  # fmt: skip
+    label = collection.label_index
+    trained_on = np.ones(len(collection), dtype=bool)
+    for number in range(len(collection.labels)):
+        own = np.unique(groups[label == number])
+        count = int(config.model.held_out * len(own)) if len(own) >= 10 else 0
+        held_out = rng.permutation(own)[:count]
+        trained_on &= ~np.isin(groups, held_out)
+    return trained_on
+
+
+def _encoding(model: EmbeddedConfig) -> dict[str, Any]:
+    """The part of the model's settings that decides the latents."""
+    return {"encoder": model.encoder, "sides": model.sides, "dimensions": model.dimensions}

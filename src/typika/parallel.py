@@ -1,0 +1,133 @@
+"""The same work in one process or in several, with the same result.
+
+Every task runs on one thread, because more threads would change the order of sums, and so the
+last digits; speed comes from several processes instead. A task must depend on nothing but its
+arguments and must leave its result in a file of its own or return it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from typika.console import task as progress_task
+
+Result = TypeVar("Result")
+Advance = Callable[[int], None]
+
+MOST_WORKERS = 16
+POLL = 0.3  # seconds between looks at the workers' progress
+
+
+def default_workers() -> int:
+    """Processes to use where the user does not say: one per core that this process may use."""
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) if _has_affinity() else _cores()))
+
+
+def _has_affinity() -> bool:
+    return hasattr(os, "sched_getaffinity")
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def run_tasks(
+    function: Callable[..., Result],
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    workers: int,
+    name: str,
+    total: int,
+) -> list[Result]:
+    """Call `function(*task, advance)` for every task; results in the order of the tasks.
+
+    `advance(steps)` moves the progress shown under `name`, of `total` steps over all tasks.
+    An exception of a task ends the others and is raised here.
+    """
+    if not tasks:
+        return []
+    with progress_task(name, total) as advance:
+        if workers == 1 or len(tasks) == 1:
+            with one_thread():
+                return [function(*task, advance) for task in tasks]
+        return _run_in_processes(function, tasks, min(workers, len(tasks)), advance)
+
+
+def _run_in_processes(
+    function: Callable[..., Result],
+    tasks: Sequence[tuple[Any, ...]],
+    workers: int,
+    advance: Advance,
+) -> list[Result]:
+    # Processes that do not import the caller's main module: a user's script needs no guard.
+    from joblib import Parallel, delayed
+
+    with tempfile.TemporaryDirectory(prefix="typika-") as folder, _polling(Path(folder), advance):
+        parallel = Parallel(n_jobs=workers, backend="loky", batch_size=1)
+        return list(
+            parallel(
+                delayed(_call)(function, task, Path(folder) / str(number))
+                for number, task in enumerate(tasks)
+            )
+        )
+
+
+def _call(function: Callable[..., Result], task: tuple[Any, ...], counter: Path) -> Result:
+    done = 0
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        counter.write_text(str(done))
+
+    with one_thread():
+        return function(*task, advance)
+
+
+@contextmanager
+def _polling(folder: Path, advance: Advance) -> Iterator[None]:
+    """Sum up what the workers write into their counters, and show it."""
+    finished = threading.Event()
+    shown = 0
+
+    def look() -> None:
+        nonlocal shown
+        texts = [path.read_text() for path in folder.iterdir()]
+        # A counter is empty for an instant while its worker rewrites it.
+        done = sum(int(text) for text in texts if text)
+        advance(max(done - shown, 0))
+        shown = max(done, shown)
+
+    def watch() -> None:
+        while not finished.wait(POLL):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        watcher.join()
+        look()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch and the linear algebra libraries on one thread inside the block."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)

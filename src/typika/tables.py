@@ -1,0 +1,45 @@
+"""Arrow tables on disk: Parquet whose bytes depend on its content alone, and CSV beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from typika.files import whole_file
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file."""
+    return pq.ParquetFile(path).read(columns=columns)
+
+
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write the columns of a table that are text or numbers as CSV that a spreadsheet may open."""
+    plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([harmless(name) for name in plain])
+    columns = [table[name].to_pylist() for name in plain]
+    for row in zip(*columns, strict=True):
+        writer.writerow([harmless(value) for value in row])
+    with whole_file(path) as temporary:
+        temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+
+
+def harmless(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: a quote goes before a leading = + - @."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return "'" + value
+    return value

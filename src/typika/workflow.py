@@ -1,0 +1,281 @@
+"""From a folder of labelled images to a report: what the command line and `typika.mine` call."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from typika import config as settings
+from typika import parallel
+from typika.collection.images import ImageCollection
+from typika.errors import ConfigError
+from typika.mining.pipeline import STAGES, Mining, MiningConfig
+from typika.report.inputs import report_inputs
+from typika.run import Run, Stage
+from typika.tables import read_parquet
+
+ALL_STAGES = (*STAGES, "report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """The report."""
+
+    max_megabytes: float = 25.0  # size of report.html; members and pictures shrink to fit
+    sheets: bool = True  # figure sheets as PNG and PDF beside it
+
+    def __post_init__(self) -> None:
+        if not self.max_megabytes > 0:
+            raise ConfigError(f"max_megabytes={self.max_megabytes}: need a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineConfig(MiningConfig):
+    """Everything that decides a run: what is mined, and how it is shown."""
+
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
+@dataclass(frozen=True)
+class MiningRun:
+    """A run folder and what is in it."""
+
+    folder: Path
+
+    @cached_property
+    def patches(self) -> pa.Table:
+        """One row per patch; `.to_pandas()` opens it as a data frame."""
+        return read_parquet(self._existing("patches.parquet"))
+
+    @cached_property
+    def clusters(self) -> pa.Table:
+        """One row per cluster, most typical first within each label."""
+        return read_parquet(self._existing("clusters.parquet"))
+
+    @cached_property
+    def collection(self) -> ImageCollection:
+        """The images that the run is about, and what was skipped."""
+        source, _ = recorded(self.folder)
+        return ImageCollection.restore(self.folder, source)
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained HTML file."""
+        return self._existing("report.html")
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took, in seconds."""
+        return Run.read(self.folder).seconds()
+
+    def _existing(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            raise ConfigError(f"{path}: not there yet; run `typika report {self.folder}`")
+        return path
+
+    def _repr_html_(self) -> str:
+        """A short table for notebooks."""
+        import html
+
+        rows = "".join(
+            f"<tr><td>{html.escape(row['label'])}</td><td>{row['rank']}</td>"
+            f"<td>{row['size']}</td><td>{row['typicality']:.4g}</td></tr>"
+            for row in self.clusters.to_pylist()
+            if row["rank"] <= 3
+        )
+        head = "<tr><th>label</th><th>cluster</th><th>patches</th><th>typicality</th></tr>"
+        return f"<p>typika run in {html.escape(str(self.folder))}</p><table>{head}{rows}</table>"
+
+
+def mine(
+    images: str | Path | ImageCollection,
+    out: str | Path | None = None,
+    *,
+    config: MineConfig | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> MiningRun:
+    """Mine the typical elements of each label of a collection and write a report.
+
+    images: folder or metadata table, or the `ImageCollection` that was opened from one.
+    out: run folder, `runs/NAME` by default. An unfinished run goes on where it stopped.
+    workers: processes; the result does not depend on it.
+
+    Raises:
+        ConfigError: the run folder was made with another configuration.
+        DataError: the images cannot be used.
+    """
+    source, config = _source_of(images, config or MineConfig())
+    folder = Path(out) if out else default_folder(source)
+    return advance(source, folder, config, last="report", workers=workers, overwrite=overwrite)
+
+
+def _source_of(
+    images: str | Path | ImageCollection, config: MineConfig
+) -> tuple[Path, MineConfig]:
+    return (images.root if isinstance(images, ImageCollection) else Path(images)), config
+
+
+def default_folder(source: Path) -> Path:
+    """`runs/NAME`, NAME being that of the folder of images."""
+    return Path("runs") / (source.resolve().stem or "collection")
+
+
+def advance(
+    source: Path,
+    folder: Path,
+    config: MineConfig,
+    *,
+    last: str,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> MiningRun:
+    """Run the stages up to `last` in `folder`, skipping those that are done."""
+    with opened(source, folder, config, workers, overwrite) as mining:
+        mining.advance_to(STAGES[-1] if last == "report" else last)
+        if last == "report":
+            write_report(mining, config)
+    return MiningRun(folder)
+
+
+@contextmanager
+def opened(
+    source: Path, folder: Path, config: MineConfig, workers: int | None, overwrite: bool
+) -> Iterator[Mining]:
+    """Open the run folder and keep it to this process."""
+    facts = {
+        # Relative, so that images and runs can move together.
+        "source": Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix(),
+        "device": "cpu",
+    }
+    with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
+        yield Mining(run, source, config, workers or parallel.default_workers())
+
+
+def recorded(folder: Path) -> tuple[Path, MineConfig]:
+    """Source and configuration of an existing run. Raises ConfigError where there is none."""
+    manifest = Run.read(folder).manifest
+    source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
+    return source, settings.build(MineConfig, _without_none(manifest["config"]))
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def write_report(mining: Mining, config: MineConfig) -> None:
+    """The report stage: report.html and figures/."""
+    from typika.report.build import build_page
+    from typika.report.figures import write_sheets
+    from typika.report.html import write_report as write_page
+
+    run = mining.run
+    causes = {"cluster": run.output_digest("cluster"), "score": run.output_digest("score"),
+              "report": settings.as_values(config.report)}  # fmt: skip
+
+    def compute() -> None:
+        inputs = report_inputs(mining, time.strftime("%Y-%m-%d"))
+        write_page(build_page(inputs, max_megabytes=config.report.max_megabytes),
+                   run.path("report.html"))  # fmt: skip
+        if config.report.sheets:
+            write_sheets(inputs, run.path("figures"))
+
+    outputs = ("report.html", "figures") if config.report.sheets else ("report.html",)
+    run.stage(Stage(name="report", causes=causes, outputs=outputs), compute)
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What `typika check` found, in plain sentences."""
+
+    collection: ImageCollection
+    lines: tuple[str, ...]
+
+
+def check(source: Path, config: MineConfig, workers: int | None = None) -> Findings:
+    """Look at a collection: what is there, what is wrong, what mining it would cost."""
+    options = config.collection
+    count = workers or parallel.default_workers()
+    collection = ImageCollection.open(source, label=options.label, bin=options.bin, workers=count)
+    lines = [*_what_is_there(collection), *_what_is_wrong(collection)]
+    return Findings(collection=collection, lines=(*lines, *cost(collection, config, count)))
+
+
+def _what_is_there(collection: ImageCollection) -> list[str]:
+    counts = Counter(collection.table["label"].to_pylist())
+    lines = [f"{len(collection)} images, {len(collection.labels)} labels"]
+    lines += [f"  {label}: {counts[label]}" for label in collection.labels[:20]]
+    if len(collection.labels) > 20:
+        lines.append(f"  ... and {len(collection.labels) - 20} labels more")
+    return lines
+
+
+def _what_is_wrong(collection: ImageCollection) -> list[str]:
+    lines = [f"note: {note}" for note in collection.notes]
+    lines += [f"skipped: {item.file_name}: {item.reason}" for item in collection.skipped[:10]]
+    if len(collection.skipped) > 10:
+        lines.append(f"skipped: ... and {len(collection.skipped) - 10} more")
+    few = [
+        label
+        for label, count in sorted(Counter(collection.table["label"].to_pylist()).items())
+        if count < 30
+    ]
+    if few:
+        lines.append(
+            f"note: fewer than 30 images of {', '.join(few[:8])}{' ...' if len(few) > 8 else ''}; "
+            "expect wide intervals there"
+        )
+    repeated = len(collection) - len(set(collection.table["duplicate"].to_pylist()))
+    if repeated:
+        lines.append(f"note: {repeated} images nearly repeat another; each such group counts once")
+    return lines
+
+
+def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[str]:
+    """What mining would take, from encoding a few of the images here and now."""
+    from typika.diffusion.encoders import load_encoder
+    from typika.diffusion.models import load_at, n_steps
+
+    rows = np.linspace(0, len(collection) - 1, min(4, len(collection))).astype(int)
+    model = config.model
+    encoder = load_encoder(model.encoder)
+    with parallel.one_thread():
+        encoder.taps(load_at(collection, int(rows[0]), model.sides[0]), model.sides[0])  # warm-up
+        started = time.perf_counter()
+        for row in rows:
+            for side in model.sides:
+                encoder.taps(load_at(collection, int(row), side), side)
+        encode = (time.perf_counter() - started) / len(rows)
+    # Training and scoring are the same arithmetic on cells; encoding an image at one scale takes
+    # about as long as ENCODE_STEPS images in a training step and ENCODE_SCORES scorings.
+    steps = n_steps(len(collection), model.batch, model.epochs, model.most_steps)
+    cells = sum((side / 16) ** 2 for side in model.sides)
+    train = steps * model.batch * cells * TRAIN_SECONDS
+    score = len(collection) * cells * config.score.n_draws * SCORE_SECONDS
+    seconds = (encode * len(collection) + train + score) / workers
+    disk = len(collection) * cells * model.dimensions * 2 / 1e9
+    return [
+        f"cost: about {max(1, round(seconds / 60))} min with {workers} processes, "
+        f"{disk:.1f} GB in the run folder, no download",
+    ]
+
+
+TRAIN_SECONDS = 9e-6  # of one core, per cell of a training step (forward and backward)
+SCORE_SECONDS = 2.5e-6  # of one core, per cell and noise draw
