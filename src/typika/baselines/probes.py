@@ -42,6 +42,8 @@ class RivalConfig:
     epochs: float = 10.0  # passes over the images
     most_steps: int = 2000
     batch: int = 16  # images per step
+    cells: int = 256  # cells of an image that a step looks at, spread over it
+    sharpness: float = 3.0  # of the log-sum-exp
 
     def __post_init__(self) -> None:
         if min(self.width, self.most_steps, self.batch) < 1 or self.epochs <= 0:
@@ -100,9 +102,8 @@ def train_rival(
         generator = step_generator(seed, step)
         chosen = batch_rows(rows, config.batch, step, seed)
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
-        return rival_loss(
-            network, store.batch([int(row) for row in chosen]), label, config, generator
-        )
+        batch = store.batch(chosen.tolist(), config.cells, generator)
+        return rival_loss(network, batch, label, config, generator)
 
     steps = n_steps(len(rows), config.batch, config.epochs, config.most_steps)
     return fit_and_save(network, step_loss, steps, optimiser, path, advance)
@@ -126,7 +127,7 @@ def rival_loss(
         noise = torch.randn(cells.shape, generator=generator)
         cells = torch.where(noisy[batch.image][:, None], alpha * cells + sigma * noise, cells)
     logits = network(cells, log_snr[batch.image])
-    sharpness = 1.0 if config.pooling == "log-sum-exp" else 0.0
+    sharpness = config.sharpness if config.pooling == "log-sum-exp" else 0.0
     return functional.cross_entropy(pooled(logits, batch, sharpness), label)
 
 

@@ -29,6 +29,7 @@ from typika.errors import ConfigError
 
 Cells = Float[Tensor, "m d"]
 TIME_FEATURES = 32
+TIME_WIDTH = 64
 KAPPA_BINS = 16
 
 
@@ -49,10 +50,11 @@ class EmbeddedConfig:
     log_snr_range: tuple[float, float] = (-5.0, 1.0)  # noise levels λ of training and scoring
     loss: Literal["hybrid", "faithful"] = "hybrid"  # with or without the classifier's share
     gamma: float = 0.1  # weight of the diffusion classifier's cross-entropy in the hybrid loss
-    sharpness: float = 0.0  # of the log-mean-exp over cells in the classifier; 0 is the mean
+    sharpness: float = 0.1  # of the log-mean-exp over cells in the classifier; 0 is the mean
     epochs: float = 10.0  # passes over the images ...
     most_steps: int = 2000  # ... but not more steps than this, however many images there are
     batch: int = 16  # images per step
+    cells: int = 256  # cells of an image that a step looks at, spread over it
     held_out: float = 0.1  # share of the groups kept from training, to measure what is learned
     contexts: int = 20  # most labels that one step compares
 
@@ -62,8 +64,13 @@ class EmbeddedConfig:
         low, high = self.log_snr_range
         if not -15 <= low < high <= 15:
             raise ConfigError(f"log_snr_range={self.log_snr_range}: need -15 <= low < high <= 15")
-        if min(self.dimensions, self.width, self.blocks, self.batch, self.most_steps) < 1:
-            raise ConfigError("dimensions, width, blocks, batch and most_steps: need at least 1")
+        if (
+            min(self.dimensions, self.width, self.blocks, self.batch, self.cells, self.most_steps)
+            < 1
+        ):
+            raise ConfigError(
+                "dimensions, width, blocks, batch, cells and most_steps: need at least 1"
+            )
         if self.gamma < 0 or self.sharpness < 0 or self.epochs <= 0 or self.contexts < 2:
             raise ConfigError("need gamma >= 0, sharpness >= 0, epochs > 0 and contexts >= 2")
         if not 0 <= self.held_out <= 0.5:
@@ -73,36 +80,39 @@ class EmbeddedConfig:
 class CellDenoiser(nn.Module):
     """v-prediction of one cell under the null and under any label.
 
-    v(∅) = A h and v(c) = v(∅) + B (e_c ∘ h), where h is the hidden state of the noisy cell and its
-    noise level: labels differ by one vector e_c each, so hundreds of them cost no outputs.
+    v(∅) = A h and v(c) = v(∅) + B (e_c ∘ h) + f_c, where h is the hidden state of the noisy cell
+    and its noise level: labels differ by two vectors each, so hundreds of them cost no outputs.
+    At the start every label corrects by nothing.
     """
 
     def __init__(self, dimensions: int, n_labels: int, width: int = 128, blocks: int = 2) -> None:
         super().__init__()
+        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, TIME_WIDTH), nn.SiLU())
         self.enter = nn.Linear(dimensions, width)
-        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU())
+        self.enter_time = nn.Linear(TIME_WIDTH, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.leave = nn.LayerNorm(width)
-        self.null = nn.Linear(width, dimensions)
+        self.null = _silent(nn.Linear(width, dimensions))
         self.correction = nn.Linear(width, dimensions, bias=False)
+        nn.init.normal_(self.correction.weight, std=width**-0.5)
         self.label = nn.Parameter(torch.zeros(n_labels, width))
-        self.kappa = nn.Parameter(torch.full((KAPPA_BINS,), math.log(10.0)))
+        self.label_bias = nn.Parameter(torch.zeros(n_labels, dimensions))
+        self.kappa = nn.Parameter(torch.ones(KAPPA_BINS))
 
     def hidden(self, noisy: Cells, log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m width"]:
         """Hidden state of each noisy cell at its level."""
         time = self.time(time_features(log_snr))
-        hidden = self.enter(noisy) + time
+        hidden = self.enter(noisy) + self.enter_time(time)
         for block in self.blocks:
             hidden = block(hidden, time)
-        normed: Tensor = self.leave(hidden)
-        return normed
+        return self.leave(hidden)
 
     def corrections(
         self, hidden: Float[Tensor, "m width"], labels: Int[Tensor, " k"]
     ) -> Float[Tensor, "k m d"]:
         """v(c) − v(∅) of each cell under each label."""
-        corrected: Tensor = self.correction(hidden * self.label[labels][:, None, :])
-        return corrected
+        shared = self.correction(hidden * self.label[labels][:, None, :])
+        return shared + self.label_bias[labels][:, None, :]
 
 
 class _Block(nn.Module):
@@ -111,17 +121,21 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.modulation = nn.Linear(width, 2 * width)
+        self.modulation = _silent(nn.Linear(TIME_WIDTH, 2 * width))
         self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.second = _silent(nn.Linear(width, width))
 
     def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.modulation(time).chunk(2, dim=-1)
         inner = self.first(self.norm(hidden) * (1 + scale) + shift)
-        result: Tensor = hidden + self.second(functional.silu(inner))
-        return result
+        return hidden + self.second(functional.silu(inner))
+
+
+def _silent(layer: nn.Linear) -> nn.Linear:
+    """A layer that starts at zero."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def time_features(log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m f"]:
@@ -142,8 +156,9 @@ def training_loss(
     """½‖v − v(∅)‖² + ½‖v − v(∅) − δ_y‖² + γ CE, averaged over cells and channels.
 
     Both terms are there for every image, in place of dropping labels at random. CE is the
-    cross-entropy of the diffusion classifier: its logits are κ(λ) times the image's typicality
-    under each of the `contexts`, which hold every label of the batch. γ = 0 in the faithful loss.
+    cross-entropy of the diffusion classifier: its logits pool κ(λ) times the typicality of the
+    cells under each of the `contexts`, which hold every label of the batch. The faithful loss
+    has γ = 0.
     """
     log_snr = stratified_levels(len(label), config.log_snr_range, generator)
     noise = torch.randn(batch.cells.shape, generator=generator)
@@ -151,18 +166,16 @@ def training_loss(
     alpha, sigma = (part[:, None] for part in alpha_sigma(cell_level))
     hidden = network.hidden(alpha * batch.cells + sigma * noise, cell_level)
     residual = alpha * noise - sigma * batch.cells - network.null(hidden)
-    place = torch.searchsorted(contexts, label)
-    if config.loss == "faithful":
-        shared = network.label[label][batch.image]
-        own = residual - network.correction(hidden * shared)
-        return (residual.square().mean() + own.square().mean()) / 2
-    # |r|² − |r − δ|² = 2 r·δ − |δ|², without holding every r − δ.
     correction = network.corrections(hidden, contexts)
-    gain = (2 * residual - correction).mul(correction).mean(dim=2)  # (k, m)
-    plain = residual.square().mean(dim=1)
-    denoising = plain.mean() - gain[place[batch.image], torch.arange(len(plain))].mean() / 2
-    weighted = (gain * torch.sigmoid(-cell_level)).T
-    logits = kappa(network, log_snr, config)[:, None] * pooled(weighted, batch, config.sharpness)
+    place = torch.searchsorted(contexts, label)
+    own = correction[place[batch.image], torch.arange(len(residual))]
+    denoising = (residual.square().mean() + (residual - own).square().mean()) / 2
+    if config.loss == "faithful":
+        return denoising
+    # ‖r‖² − ‖r − δ‖² = 2 r·δ − ‖δ‖². The classifier may move the labels' corrections but not the
+    # null, which stays what it is: a model of all images.
+    gain = (2 * residual.detach() - correction).mul(correction).sum(dim=2).T
+    logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, config.sharpness)
     return denoising + config.gamma * functional.cross_entropy(logits, place)
 
 
@@ -179,7 +192,7 @@ def kappa(network: CellDenoiser, log_snr: Levels, config: EmbeddedConfig) -> Lev
     """The learned factor from typicality to logits at each level."""
     low, high = config.log_snr_range
     bins = ((log_snr - low) / (high - low) * KAPPA_BINS).long().clamp(0, KAPPA_BINS - 1)
-    return network.kappa[bins].exp()
+    return network.kappa.clamp_min(0)[bins]
 
 
 def pooled(values: Float[Tensor, "m k"], batch: Batch, sharpness: float) -> Float[Tensor, "b k"]:

@@ -69,6 +69,10 @@ def resize(
 class EfficientNetLite:
     """EfficientNet-Lite0 trained on ImageNet, batch norm folded into the convolutions.
 
+    The odd pixel of padding stays where the network was trained with it: its kernels have learned
+    to lean the other way, and moving it to centre the cells on paper shifts them by half a cell
+    in fact (a test holds mirrored images against each other).
+
     The network runs on one image at a time in channels-last order, which on a CPU costs half of
     what batches do, and makes an image's features independent of its neighbours in a batch.
     """
@@ -111,16 +115,12 @@ def _efficientnet_lite0(last_block: int) -> Any:
     network.eval().requires_grad_(False)
     network._blocks = network._blocks[: last_block + 1]
     network._conv_stem = _fold(network._conv_stem, network._bn0)
-    halvings = [network._conv_stem]
     for block in network._blocks:
         if hasattr(block, "_expand_conv"):
             block._expand_conv, block._bn0 = _fold(block._expand_conv, block._bn0), nn.Identity()
         block._depthwise_conv = _fold(block._depthwise_conv, block._bn1)
         block._project_conv = _fold(block._project_conv, block._bn2)
         block._bn1 = block._bn2 = nn.Identity()
-        if max(_pair(block._depthwise_conv.stride)) == 2:
-            halvings.append(block._depthwise_conv)
-    _centre_cells(halvings)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -128,21 +128,6 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     return fuse_conv_bn_eval(convolution, norm)
-
-
-def _pair(stride: Any) -> tuple[int, ...]:
-    return tuple(stride) if isinstance(stride, list | tuple) else (stride,)
-
-
-def _centre_cells(halvings: list[Any]) -> None:
-    """Pad every other halving convolution on the opposite side.
-
-    With the odd padding pixel always on the same side each halving moves the grid by half of its
-    stride, a third of a cell in all; alternating sides keeps cells over the pixels that they see.
-    """
-    for convolution in halvings[1::2]:
-        left, right, top, bottom = convolution.static_padding.padding
-        convolution.static_padding = nn.ZeroPad2d((right, left, bottom, top))
 
 
 class TransformersEncoder:

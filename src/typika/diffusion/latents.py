@@ -110,9 +110,15 @@ class LatentStore:
         cells = torch.from_numpy(self._cells(row).astype(np.float32))
         return cells.T.reshape(-1, int(height), int(width))
 
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """The cells of several images."""
-        cells = np.concatenate([self._cells(row) for row in rows]).astype(np.float32)
-        counts = torch.from_numpy(self._sizes[np.asarray(rows)].astype(np.int64))
+    def batch(self, rows: Sequence[int], most: int, generator: torch.Generator) -> Batch:
+        """The cells of several images: of each all, or `most` spread evenly with random places."""
+        found = []
+        for row in rows:
+            cells = self._cells(row)
+            if len(cells) > most:
+                offset = torch.rand(most, generator=generator).numpy()
+                cells = cells[((np.arange(most) + offset) / most * len(cells)).astype(int)]
+            found.append(torch.from_numpy(cells.astype(np.float32)))
+        counts = torch.tensor([len(cells) for cells in found])
         image = torch.repeat_interleave(torch.arange(len(rows)), counts)
-        return Batch(torch.from_numpy(cells), image, counts)
+        return Batch(torch.cat(found), image, counts)

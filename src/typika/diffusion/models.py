@@ -258,7 +258,7 @@ def train_scale(
         chosen = batch_rows(rows, config.batch, step, seed)
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
         contexts = step_contexts(label, n_labels, config.contexts, generator)
-        batch = store.batch([int(row) for row in chosen])
+        batch = store.batch(chosen.tolist(), config.cells, generator)
         return training_loss(network, batch, label, contexts, config, generator)
 
     path = model._network_path(folder, side)

@@ -449,9 +449,9 @@ def _patch_table(
             name: selected[name] for name in ("typicality", "error", "typicality_null", "evidence")
         },
         "cluster": pa.array(number, pa.int32()),
-        "distance": pa.array(distance, pa.float64()),
-        "map_x": pa.array(places[:, 0], pa.float64()),
-        "map_y": pa.array(places[:, 1], pa.float64()),
+        "distance": pa.array(distance, pa.float64(), from_pandas=True),
+        "map_x": pa.array(places[:, 0], pa.float64(), from_pandas=True),
+        "map_y": pa.array(places[:, 1], pa.float64(), from_pandas=True),
         "thumbnail": thumbnails(mining, collection, selected),
     }
     own = {name: images[name] for name in images.column_names if name not in {*columns, "label"}}

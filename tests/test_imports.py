@@ -1,0 +1,69 @@
+"""The house has floors: a module imports only from its own floor and from those below."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import typika
+
+SOURCE = Path(typika.__file__).parent
+FLOORS = (
+    {"errors"},
+    {"console", "files"},
+    {"config", "parallel", "tables"},
+    {"run", "collection"},
+    {"diffusion", "evaluation"},
+    {"baselines"},
+    {"mining"},
+    {"report"},
+    {"workflow"},
+    {"demonstration"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "typika":
+            names |= {f"typika.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    rooms = {name.split(".")[1] for name in names if name.startswith("typika.")}
+    return rooms - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
+def test_arrows_point_down(path: Path) -> None:
+    if path == SOURCE / "__init__.py":
+        return
+    own = room(path)
+    rooms = imported_rooms(ast.parse(path.read_text(encoding="utf-8")))
+    upward = {name for name in rooms if FLOOR_OF[name] > FLOOR_OF[own]}
+    assert not upward, f"{path} on floor {FLOOR_OF[own]} imports {upward} from above"
+
+
+@pytest.mark.parametrize("module", ["typika", "typika.cli", "typika.cli.commands"])
+def test_nothing_heavy_is_imported(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'sklearn', 'matplotlib', 'PIL', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
