@@ -1,0 +1,1 @@
+"""Benchmarks: each a module with `run() -> Result`; see `python -m benchmarks --help`."""

@@ -1,0 +1,135 @@
+"""What a benchmark returns, how it is printed, and the dated file it can write."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured value and the target it is held against."""
+
+    name: str
+    value: float
+    unit: str
+    target: str  # in words, as in "<= 20"
+    met: bool
+
+    def line(self) -> str:
+        verdict = "met" if self.met else "missed"
+        return f"{self.name} {self.value:.4g} {self.unit} {self.target} {verdict}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All figures of a benchmark; the last is the one that it is named for."""
+
+    figures: Sequence[Figure]
+    notes: Sequence[str] = field(default_factory=tuple)  # Markdown paragraphs or tables
+
+
+class Skip(Exception):
+    """The benchmark cannot run here; the message says why."""
+
+
+def at_most(name: str, value: float, limit: float, unit: str) -> Figure:
+    return Figure(name=name, value=value, unit=unit, target=f"<= {limit:g}", met=value <= limit)
+
+
+def at_least(name: str, value: float, limit: float, unit: str) -> Figure:
+    return Figure(name=name, value=value, unit=unit, target=f">= {limit:g}", met=value >= limit)
+
+
+def real(*parts: str) -> Path:
+    """A folder of the real data. Raises Skip where there is none."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        raise Skip(f"needs {path}")
+    return path
+
+
+def hardware() -> str:
+    """Processor, cores and memory, as this process sees them."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {cores} cores, {memory:.0f} GiB"
+
+
+def write(name: str, result: Result, seconds: float) -> Path:
+    """Write the dated, hardware-named file of a result."""
+    date = datetime.date.today().isoformat()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    path = RESULTS / f"{name}_{date}_{platform.machine()}-{cores}core.md"
+    lines = [
+        f"# {name}",
+        "",
+        f"{date}, {hardware()}, Python {platform.python_version()}, torch {version('torch')}, "
+        f"typika {version('typika')}; `python -m benchmarks {name}`, {seconds:.0f} s.",
+        "",
+        "| figure | value | unit | target | |",
+        "|---|---|---|---|---|",
+    ]
+    for figure in result.figures:
+        verdict = "met" if figure.met else "missed"
+        lines.append(
+            f"| {figure.name} | {figure.value:.4g} | {figure.unit} | {figure.target} | {verdict} |"
+        )
+    for note in result.notes:
+        lines += ["", note]
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@contextmanager
+def peak_memory(pid: int) -> Iterator[list[float]]:
+    """Sample the resident memory of a process and all its children; peak in GB in the list."""
+    import threading
+
+    peak, finished = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.2):
+            peak[0] = max(peak[0], _resident(pid))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        finished.set()
+        watcher.join()
+
+
+def _resident(pid: int) -> float:
+    """Memory in GB of a process tree, pages shared between its processes counted once each."""
+    pids, total = [pid], 0
+    while pids:
+        current = pids.pop()
+        try:
+            for thread in Path(f"/proc/{current}/task").iterdir():
+                pids += map(int, (thread / "children").read_text().split())
+            for line in Path(f"/proc/{current}/smaps_rollup").read_text().splitlines():
+                # Anonymous memory is what the process holds; files it has mapped can be dropped.
+                if line.startswith("Anonymous:"):
+                    total += int(line.split()[1])
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked
+    return total / 2**20
