@@ -9,8 +9,14 @@ from typika.collection.demo import render_demo
 from typika.workflow import MineConfig
 
 RECIPE = {
-    "model": {"sides": [128, 192], "dimensions": 32, "width": 32, "epochs": 6.0},
-    "rival": {"width": 32, "epochs": 4.0},
+    "model": {
+        "sides": [128, 192],
+        "dimensions": 32,
+        "width": 32,
+        "epochs": 6.0,
+        "least_steps": 50,
+    },
+    "rival": {"width": 32, "epochs": 4.0, "least_steps": 50},
     "select": {"at_least": 30},
 }
 TABLES = ("collection.parquet", "selected.parquet", "patches.parquet", "clusters.parquet")

@@ -14,11 +14,11 @@ from typika.workflow import MineConfig
 
 
 def test_later_sources_win() -> None:
-    recipe = {"seed": 1, "score": {"n_draws": 16, "against": "null"}}
+    recipe = {"seed": 1, "score": {"n_draws": 16, "against": "others"}}
     environment = config.from_environment({"TYPIKA_SEED": "2", "TYPIKA_SCORE__N_DRAWS": "32"})
     flags = config.from_settings({"score.n_draws": "64"})
     found = config.build(MineConfig, recipe, environment, flags)
-    assert (found.seed, found.score.n_draws, found.score.against) == (2, 64, "null")
+    assert (found.seed, found.score.n_draws, found.score.against) == (2, 64, "others")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_later_sources_win() -> None:
         ({"score": 3}, "score=3: this is a section"),
         ({"seed": "x"}, "seed='x': expected int, got str"),
         ({"seed": True}, "expected int, got bool"),
-        ({"score": {"against": "nil"}}, "expected one of others, null"),
+        ({"score": {"against": "nil"}}, "expected one of null, others"),
         ({"model": {"log_snr_range": [1]}}, "expected 2 values"),
         ({"score": {"n_draws": 5}}, "n_draws=5: need an even number"),
     ],

@@ -21,8 +21,15 @@ from typika.mining import stages
 from typika.workflow import MineConfig, MiningRun, mine
 
 SMALL = {
-    "model": {"sides": [64, 96], "dimensions": 16, "width": 16, "blocks": 1, "epochs": 4.0},
-    "rival": {"width": 16, "epochs": 4.0},
+    "model": {
+        "sides": [64, 96],
+        "dimensions": 16,
+        "width": 16,
+        "blocks": 1,
+        "epochs": 4.0,
+        "least_steps": 12,
+    },
+    "rival": {"width": 16, "epochs": 4.0, "least_steps": 12},
     "select": {"at_least": 8, "controls": 4, "patch_size": 0.3},
     "report": {"sheets": False},
 }
@@ -168,11 +175,13 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
     ).read_bytes()
 
 
-def test_faithful_and_against_null(photos: Path, tmp_path: Path) -> None:
-    changed = small(model={"loss": "faithful", "sides": [64]}, score={"against": "null"})
+def test_faithful_and_against_the_others(photos: Path, tmp_path: Path) -> None:
+    changed = small(
+        model={"loss": "faithful", "sides": [64], "sharpness": [0.1]}, score={"against": "others"}
+    )
     found = mine(photos, tmp_path / "run", config=changed, workers=1)
     patches = found.patches.to_pandas()
-    assert np.allclose(patches["typicality"], patches["typicality_null"])
+    assert not np.allclose(patches["typicality"], patches["typicality_null"])
     assert "faithful" in found.report.read_text(encoding="utf-8")
 
 

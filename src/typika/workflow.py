@@ -263,11 +263,10 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
             for side in model.sides:
                 encoder.taps(load_at(collection, int(row), side), side)
         encode = (time.perf_counter() - started) / len(rows)
-    # Training and scoring are the same arithmetic on cells; encoding an image at one scale takes
-    # about as long as ENCODE_STEPS images in a training step and ENCODE_SCORES scorings.
-    steps = n_steps(len(collection), model.batch, model.epochs, model.most_steps)
+    limits = (model.least_steps, model.most_steps)
+    steps = n_steps(len(collection), model.batch, model.epochs, limits)
     cells = sum((side / 16) ** 2 for side in model.sides)
-    train = steps * model.batch * cells * TRAIN_SECONDS
+    train = steps * model.batch * model.cells * len(model.sides) * TRAIN_SECONDS
     score = len(collection) * cells * config.score.n_draws * SCORE_SECONDS
     seconds = (encode * len(collection) + train + score) / workers
     disk = len(collection) * cells * model.dimensions * 2 / 1e9

@@ -52,7 +52,7 @@ def test_faithful_loss_is_the_hybrid_without_its_classifier(label: tuple[int, ..
     arguments = (torch.tensor(label), torch.arange(3))
     found = [
         training_loss(
-            network, batch, *arguments, config, torch.Generator().manual_seed(5)
+            network, batch, *arguments, config, 0.1, torch.Generator().manual_seed(5)
         )
         for config in (EmbeddedConfig(loss="faithful"), EmbeddedConfig(gamma=0.0))
     ]  # fmt: skip
@@ -62,7 +62,7 @@ def test_faithful_loss_is_the_hybrid_without_its_classifier(label: tuple[int, ..
 def test_gradients_reach_every_part_of_the_hybrid() -> None:
     network = make_network()
     loss = training_loss(
-        network, make_batch(), torch.tensor([0, 1, 2]), torch.arange(3), EmbeddedConfig(),
+        network, make_batch(), torch.tensor([0, 1, 2]), torch.arange(3), EmbeddedConfig(), 0.1,
         torch.Generator().manual_seed(5),
     )  # fmt: skip
     loss.backward()
@@ -95,16 +95,16 @@ def test_each_pass_shows_every_image_once() -> None:
 
 
 def test_steps_are_limited() -> None:
-    assert n_steps(1000, 16, 10, 2000) == 625
-    assert n_steps(10**6, 16, 10, 2000) == 2000
-    assert n_steps(1, 16, 1, 2000) == 1
+    assert n_steps(1000, 16, 10, (200, 2000)) == 625
+    assert n_steps(10**6, 16, 10, (200, 2000)) == 2000
+    assert n_steps(1, 16, 1, (200, 2000)) == 200
 
 
 def test_cross_entropy_is_what_gamma_weighs() -> None:
     network, batch, label = make_network(), make_batch(), torch.tensor([0, 1, 2])
     losses = [
         training_loss(
-            network, batch, label, torch.arange(3), EmbeddedConfig(gamma=gamma),
+            network, batch, label, torch.arange(3), EmbeddedConfig(gamma=gamma), 0.1,
             torch.Generator().manual_seed(5),
         )
         for gamma in (0.0, 1.0, 2.0)
@@ -115,7 +115,14 @@ def test_cross_entropy_is_what_gamma_weighs() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"sides": ()}, {"sides": (9,)}, {"gamma": -1.0}, {"log_snr_range": (1.0, 1.0)}]
+    "bad",
+    [
+        {"sides": ()},
+        {"sides": (9,)},
+        {"gamma": -1.0},
+        {"sharpness": (0.1,)},
+        {"log_snr_range": (1.0, 1.0)},
+    ],
 )
 def test_impossible_settings_are_refused(bad: dict) -> None:
     with pytest.raises(ConfigError):

@@ -27,7 +27,7 @@ from typika.diffusion.training import OptimiserConfig, step_generator
 from typika.errors import ConfigError
 from typika.parallel import Advance
 
-LEVELS = (-5.0, 1.0)  # λ of the noise that the noised rival trains on
+LEVELS = (-3.0, 3.0)  # λ of the noise that the noised rival trains on
 CLEAN = 9.0  # λ that stands for no noise
 
 
@@ -39,15 +39,16 @@ class RivalConfig:
     pooling: Literal["mean", "log-sum-exp"] = "log-sum-exp"  # "mean" is a class activation map
     noised: bool = True  # half of the images of a batch are noised and the network told the level
     width: int = 128  # hidden channels of the MLP
-    epochs: float = 10.0  # passes over the images
+    epochs: float = 8.0  # passes over the images, within limits as for the denoiser
+    least_steps: int = 200
     most_steps: int = 2000
     batch: int = 16  # images per step
     cells: int = 256  # cells of an image that a step looks at, spread over it
-    sharpness: float = 3.0  # of the log-sum-exp
+    sharpness: float = 8.0  # of the log-sum-exp
 
     def __post_init__(self) -> None:
-        if min(self.width, self.most_steps, self.batch) < 1 or self.epochs <= 0:
-            raise ConfigError("rival: width, most_steps, batch need >= 1 and epochs > 0")
+        if min(self.width, self.least_steps, self.batch) < 1 or self.epochs <= 0:
+            raise ConfigError("rival: width, least_steps, batch need >= 1 and epochs > 0")
 
     @property
     def name(self) -> str:
@@ -105,7 +106,9 @@ def train_rival(
         batch = store.batch(chosen.tolist(), config.cells, generator)
         return rival_loss(network, batch, label, config, generator)
 
-    steps = n_steps(len(rows), config.batch, config.epochs, config.most_steps)
+    steps = n_steps(
+        len(rows), config.batch, config.epochs, (config.least_steps, config.most_steps)
+    )
     return fit_and_save(network, step_loss, steps, optimiser, path, advance)
 
 

@@ -50,9 +50,11 @@ class EmbeddedConfig:
     log_snr_range: tuple[float, float] = (-5.0, 1.0)  # noise levels λ of training and scoring
     loss: Literal["hybrid", "faithful"] = "hybrid"  # with or without the classifier's share
     gamma: float = 0.1  # weight of the diffusion classifier's cross-entropy in the hybrid loss
-    sharpness: float = 0.1  # of the log-mean-exp over cells in the classifier; 0 is the mean
-    epochs: float = 10.0  # passes over the images ...
-    most_steps: int = 2000  # ... but not more steps than this, however many images there are
+    # Of the log-mean-exp over cells in the classifier, by scale; 0 is the mean.
+    sharpness: tuple[float, ...] = (0.1, 0.05)
+    epochs: float = 8.0  # passes over the images ...
+    least_steps: int = 200  # ... but not fewer steps than this, however few images there are ...
+    most_steps: int = 2000  # ... and not more than this, however many
     batch: int = 16  # images per step
     cells: int = 256  # cells of an image that a step looks at, spread over it
     held_out: float = 0.1  # share of the groups kept from training, to measure what is learned
@@ -65,14 +67,20 @@ class EmbeddedConfig:
         if not -15 <= low < high <= 15:
             raise ConfigError(f"log_snr_range={self.log_snr_range}: need -15 <= low < high <= 15")
         if (
-            min(self.dimensions, self.width, self.blocks, self.batch, self.cells, self.most_steps)
+            min(self.dimensions, self.width, self.blocks, self.batch, self.cells, self.least_steps)
             < 1
         ):
             raise ConfigError(
-                "dimensions, width, blocks, batch, cells and most_steps: need at least 1"
+                "dimensions, width, blocks, batch, cells and least_steps: need at least 1"
             )
-        if self.gamma < 0 or self.sharpness < 0 or self.epochs <= 0 or self.contexts < 2:
-            raise ConfigError("need gamma >= 0, sharpness >= 0, epochs > 0 and contexts >= 2")
+        if len(self.sharpness) != len(self.sides) or min(self.sharpness) < 0:
+            raise ConfigError(
+                f"sharpness={self.sharpness}: need a number >= 0 for each of sides={self.sides}"
+            )
+        if self.gamma < 0 or self.epochs <= 0 or self.contexts < 2:
+            raise ConfigError("need gamma >= 0, epochs > 0 and contexts >= 2")
+        if self.most_steps < self.least_steps:
+            raise ConfigError(f"most_steps={self.most_steps}: need {self.least_steps} or more")
         if not 0 <= self.held_out <= 0.5:
             raise ConfigError(f"held_out={self.held_out}: need a share in [0, 0.5]")
 
@@ -151,6 +159,7 @@ def training_loss(
     label: Int[Tensor, " b"],
     contexts: Int[Tensor, " k"],
     config: EmbeddedConfig,
+    sharpness: float,
     generator: torch.Generator,
 ) -> Tensor:
     """½‖v − v(∅)‖² + ½‖v − v(∅) − δ_y‖² + γ CE, averaged over cells and channels.
@@ -175,7 +184,7 @@ def training_loss(
     # ‖r‖² − ‖r − δ‖² = 2 r·δ − ‖δ‖². The classifier may move the labels' corrections but not the
     # null, which stays what it is: a model of all images.
     gain = (2 * residual.detach() - correction).mul(correction).sum(dim=2).T
-    logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, config.sharpness)
+    logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, sharpness)
     return denoising + config.gamma * functional.cross_entropy(logits, place)
 
 

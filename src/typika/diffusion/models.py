@@ -35,7 +35,7 @@ from typika.errors import ModelError
 from typika.files import whole_file
 from typika.parallel import Advance, run_tasks
 
-PILOT = 256  # images that the latent space is fitted to
+PILOT = 128  # images that the latent space is fitted to
 
 
 class CollectionModel(Protocol):
@@ -72,9 +72,10 @@ class CollectionModel(Protocol):
         ...
 
 
-def n_steps(n_images: int, batch: int, epochs: float, most: int) -> int:
-    """Training steps for so many passes over the images, within a limit."""
-    return max(1, min(most, round(epochs * n_images / batch)))
+def n_steps(n_images: int, batch: int, epochs: float, limits: tuple[int, int]) -> int:
+    """Training steps for so many passes over the images, within limits."""
+    least, most = limits
+    return max(least, min(most, round(epochs * n_images / batch)))
 
 
 def batch_rows(rows: Int[ndarray, " n"], batch: int, step: int, seed: int) -> Int[ndarray, " b"]:
@@ -104,28 +105,31 @@ class EmbeddedModel:
 
     def encode(self, collection: ImageCollection, folder: Path, workers: int) -> None:
         """Fit the latent space of each scale to a pilot, then encode every image."""
-        for side in self.config.sides:
-            space = self._space_path(folder, side)
-            if not space.exists():
-                arguments = (self.config, collection, self._pilot(collection), side, space)
-                run_tasks(
-                    fit_space_to, [arguments], workers=1,
-                    name=f"Looking, {side} px", total=min(PILOT, len(collection)),
-                )  # fmt: skip
+        self._fit_spaces(collection, folder, workers)
+        tasks, total = [], 0
+        for side in reversed(self.config.sides):  # the costly scale first, so that all end at once
             latents = self._latents_path(folder, side)
             parts = [
                 part
                 for part in range(n_parts(len(collection)))
                 if not part_path(latents, part).exists()
             ]
-            tasks = [
-                (self.config, collection, space, side, latents, share)
+            total += sum(len(part_rows(part, len(collection))) for part in parts)
+            tasks += [
+                (self.config, collection, self._space_path(folder, side), side, latents, share)
                 for share in _shares(parts, workers)
             ]
-            total = sum(len(part_rows(part, len(collection))) for part in parts)
-            run_tasks(
-                encode_parts, tasks, workers=workers, name=f"Encoding, {side} px", total=total
-            )
+        run_tasks(encode_parts, tasks, workers=workers, name="Encoding", total=total)
+
+    def _fit_spaces(self, collection: ImageCollection, folder: Path, workers: int) -> None:
+        pilot = self._pilot(collection)
+        tasks = [
+            (self.config, collection, pilot, side, self._space_path(folder, side))
+            for side in self.config.sides
+            if not self._space_path(folder, side).exists()
+        ]
+        total = len(pilot) * len(tasks)
+        run_tasks(fit_space_to, tasks, workers=workers, name="Looking", total=total)
 
     def train(
         self,
@@ -176,7 +180,9 @@ class EmbeddedModel:
         return [int(row) for row in order[np.lexsort((label, turn))][:PILOT]]
 
     def _n_steps(self, n_images: int) -> int:
-        return n_steps(n_images, self.config.batch, self.config.epochs, self.config.most_steps)
+        config = self.config
+        limits = (config.least_steps, config.most_steps)
+        return n_steps(n_images, config.batch, config.epochs, limits)
 
     def _network(self, channels: int, n_labels: int) -> CellDenoiser:
         return CellDenoiser(channels, n_labels, self.config.width, self.config.blocks)
@@ -246,7 +252,8 @@ def train_scale(
     advance: Advance,
 ) -> list[float]:
     """Train the denoiser of one scale and save its averaged weights."""
-    config, side = model.config, model.config.sides[number]
+    config = model.config
+    side, sharpness = config.sides[number], config.sharpness[number]
     store = model.latents(len(label_index), folder)[number]
     rows = np.flatnonzero(trained_on)
     seed = model.seed * 101 + number
@@ -259,7 +266,7 @@ def train_scale(
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
         contexts = step_contexts(label, n_labels, config.contexts, generator)
         batch = store.batch(chosen.tolist(), config.cells, generator)
-        return training_loss(network, batch, label, contexts, config, generator)
+        return training_loss(network, batch, label, contexts, config, sharpness, generator)
 
     path = model._network_path(folder, side)
     return fit_and_save(

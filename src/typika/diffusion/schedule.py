@@ -47,7 +47,8 @@ class NoiseDesign:
         down = -(-height // self.canvas.shape[2])
         across = -(-width // self.canvas.shape[3])
         cut = self.canvas.repeat(1, 1, down, across)[:, :, :height, :width]
-        return torch.cat([cut, -cut])
+        # Channels last, as latents are stored: the denoiser then reads cells without a copy.
+        return torch.cat([cut, -cut]).contiguous(memory_format=torch.channels_last)
 
 
 def noise_design(

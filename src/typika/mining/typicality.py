@@ -30,8 +30,8 @@ class TypicalityConfig:
     """How typicality is estimated."""
 
     n_draws: int = 8  # (ε, λ) pairs per image: antithetic pairs at stratified levels
-    against: Literal["others", "null"] = "others"  # what ranks patches: other labels, or the null
-    n_others: int = 20  # other labels compared with; a seeded sample where there are more
+    against: Literal["null", "others"] = "null"  # what ranks patches: the null, or other labels
+    n_others: int = 8  # other labels compared with; a seeded sample where there are more
 
     def __post_init__(self) -> None:
         if self.n_draws < 4 or self.n_draws % 2:

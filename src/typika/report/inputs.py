@@ -150,7 +150,8 @@ def baselines(scores: pa.Table, mining: Mining) -> tuple[Baseline, ...]:
         typical = scores["image_typicality"].to_numpy()
         found += [
             Baseline(name="Label told, diffusion classifier", value=float(own[held_out].mean()),
-                     note=f"share of {size} held-out images whose label explains them best"),
+                     note=f"share of {size} held-out images explained best by their label, of "
+                          f"{min(len(labels), mining.config.score.n_others + 1)} labels compared"),
             Baseline(name="Label told, rival", value=float(rival[held_out].mean()),
                      note=f"the same for {mining.config.rival.name} on the same features"),
             Baseline(name="Label told, always the most frequent", value=share, note="chance"),
