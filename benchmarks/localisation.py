@@ -24,6 +24,7 @@ from benchmarks.record import Figure, Result, at_least, real
 from typika import evaluation
 from typika.baselines.probes import RivalConfig, evidence, load_rival, train_rival
 from typika.collection.images import ImageCollection
+from typika.console import say
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.models import EmbeddedModel
 from typika.diffusion.schedule import noise_design
@@ -261,6 +262,7 @@ def run(names: tuple[str, ...] = tuple(TARGETS), seeds: tuple[int, ...] = SEEDS)
             collection = encode(name, Path(place))
             runs = [evaluate(name, collection, seed, Path(place)) for seed in seeds]
         notes.append(table(name, runs))
+        say(notes[-1])  # an hour's work should not wait for the next set to be seen
         for measure_name in ("average precision", "refined"):
             mean = {method: float(np.mean([run[method][measure_name] for run in runs]))
                     for method in runs[0]}  # fmt: skip

@@ -34,7 +34,7 @@ class DemoResult:
 
 def run(folder: Path, *, seed: int = 0, workers: int | None = None) -> DemoResult:
     """Render the collection under `folder`, mine it, and count the planted elements found."""
-    images = folder / "images"
+    images = folder / "four-towns"
     truth = render_demo(images, seed=seed, workers=workers or default_workers())
     mined = workflow.mine(
         images, folder / "run", config=workflow.MineConfig(seed=seed), workers=workers
