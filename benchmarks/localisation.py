@@ -24,7 +24,6 @@ from benchmarks.record import Figure, Result, at_least, real
 from typika import evaluation
 from typika.baselines.probes import RivalConfig, evidence, load_rival, train_rival
 from typika.collection.images import ImageCollection
-from typika.console import say
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.models import EmbeddedModel
 from typika.diffusion.schedule import noise_design
@@ -254,21 +253,19 @@ def table(name: str, runs: list[dict[str, dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def run(names: tuple[str, ...] = tuple(TARGETS), seeds: tuple[int, ...] = SEEDS) -> Result:
+def run_set(name: str, seeds: tuple[int, ...] = SEEDS) -> Result:
+    with tempfile.TemporaryDirectory() as place:
+        collection = encode(name, Path(place))
+        runs = [evaluate(name, collection, seed, Path(place)) for seed in seeds]
     figures: list[Figure] = []
-    notes = []
-    for name in names:
-        with tempfile.TemporaryDirectory() as place:
-            collection = encode(name, Path(place))
-            runs = [evaluate(name, collection, seed, Path(place)) for seed in seeds]
-        notes.append(table(name, runs))
-        say(notes[-1])  # an hour's work should not wait for the next set to be seen
-        for measure_name in ("average precision", "refined"):
-            mean = {method: float(np.mean([run[method][measure_name] for run in runs]))
-                    for method in runs[0]}  # fmt: skip
-            rival = max(RIVALS, key=mean.__getitem__)
-            lead = mean["hybrid, null"] - mean[rival]
-            key = f"{name}-{measure_name.replace(' ', '-')}"
-            figures.append(at_least(f"{key}-lead-over-{rival.replace(' ', '-')}", lead, 0, "AP"))
-            figures.append(at_least(key, mean["hybrid, null"], TARGETS[name], "AP"))
-    return Result(figures=figures, notes=notes)
+    for measure_name in ("average precision", "refined"):
+        mean = {
+            method: float(np.mean([run[method][measure_name] for run in runs]))
+            for method in runs[0]
+        }
+        rival = max(RIVALS, key=mean.__getitem__)
+        lead = mean["hybrid, null"] - mean[rival]
+        key = f"{name}-{measure_name.replace(' ', '-')}"
+        figures.append(at_least(f"{key}-lead-over-{rival.replace(' ', '-')}", lead, 0, "AP"))
+        figures.append(at_least(key, mean["hybrid, null"], TARGETS[name], "AP"))
+    return Result(figures=figures, notes=(table(name, runs),))

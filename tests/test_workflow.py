@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import typika
+from pictures import draw_photo
 from typika import config as settings
 from typika import workflow
 from typika.errors import ConfigError, DataError
@@ -46,8 +47,6 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import draw_photo
-
     root = tmp_path_factory.mktemp("collection") / "photos"
     for label, name in enumerate(("discs", "triangles")):
         for number in range(12):
@@ -216,8 +215,6 @@ def test_hostile_labels_stay_labels(photos: Path, tmp_path: Path) -> None:
 
 
 def test_one_image_per_label_and_many_labels(tmp_path: Path) -> None:
-    from conftest import draw_photo
-
     for label in range(24):
         draw_photo(tmp_path / "photos" / f"label {label}" / "only.jpg", label, 0)
     found = mine(tmp_path / "photos", tmp_path / "run", config=small(), workers=1)

@@ -95,9 +95,9 @@ def test_each_pass_shows_every_image_once() -> None:
 
 
 def test_steps_are_limited() -> None:
-    assert n_steps(1000, 16, 10, (200, 2000)) == 625
-    assert n_steps(10**6, 16, 10, (200, 2000)) == 2000
-    assert n_steps(1, 16, 1, (200, 2000)) == 200
+    assert n_steps(1000, 16, 10.0, (200, 2000)) == 625
+    assert n_steps(10**6, 16, 10.0, (200, 2000)) == 2000
+    assert n_steps(1, 16, 1.0, (200, 2000)) == 200
 
 
 def test_cross_entropy_is_what_gamma_weighs() -> None:

@@ -61,4 +61,4 @@ def test_steps_have_unrelated_generators() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="learning_rate=0"):
-        OptimiserConfig(learning_rate=0)
+        OptimiserConfig(learning_rate=0.0)

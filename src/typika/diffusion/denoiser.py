@@ -8,7 +8,7 @@ draws, `k` contexts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from PIL import Image
@@ -22,6 +22,7 @@ Draws = Float[Tensor, "n c h w"]
 Levels = Float[Tensor, " n"]
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """A conditional diffusion model over latents of images.
 

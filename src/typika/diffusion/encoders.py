@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from typika.errors import ModelError
 
 Pixels = Float[Tensor, "1 3 H W"]
-Taps = tuple[Float[Tensor, "c _h _w"], ...]
+Taps = tuple[Float[Tensor, "_c _h _w"], ...]
 
 DEFAULT = "efficientnet-lite0"
 STRIDE = 16  # pixels of the resized image per cell of the grid
 CELLS = (4, 64)  # least and most cells along a side, whatever the image's shape
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Frozen network from pixels to feature grids."""
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from typika.parallel import Advance, run_tasks
 PILOT = 128  # images that the latent space is fitted to
 
 
+@runtime_checkable
 class CollectionModel(Protocol):
     """A kind of model that is fitted to a collection inside a run folder.
 

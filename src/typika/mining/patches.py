@@ -89,7 +89,7 @@ def interpolation_matrix(cells: int, pixels: int) -> Float[ndarray, "pixels cell
     return matrix
 
 
-def integral_image(values: Map) -> Float[ndarray, "H+1 W+1"]:
+def integral_image(values: Map) -> Float[ndarray, "_H _W"]:
     """Sums over all boxes that start at the corner, in float64."""
     height, width = values.shape
     integral = np.zeros((height + 1, width + 1))
@@ -98,7 +98,7 @@ def integral_image(values: Map) -> Float[ndarray, "H+1 W+1"]:
     return integral
 
 
-def box_means(values: Map, size: int) -> Float[ndarray, "H-k+1 W-k+1"]:
+def box_means(values: Map, size: int) -> Float[ndarray, "_p _q"]:
     """Mean over every `size` x `size` box. Raises DataError if the map is smaller than a box."""
     height, width = values.shape
     if not 1 <= size <= min(height, width):
