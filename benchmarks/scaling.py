@@ -18,7 +18,7 @@ from typika.workflow import MineConfig, mine
 
 RECIPE = {
     "collection": {"label": "fruit"},
-    "model": {"sides": [256], "sharpness": [0.1]},
+    "model": {"sides": [256]},
     "report": {"sheets": False},
 }
 

@@ -176,7 +176,7 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
 
 def test_faithful_and_against_the_others(photos: Path, tmp_path: Path) -> None:
     changed = small(
-        model={"loss": "faithful", "sides": [64], "sharpness": [0.1]}, score={"against": "others"}
+        model={"loss": "faithful", "sides": [64]}, score={"against": "others"}
     )
     found = mine(photos, tmp_path / "run", config=changed, workers=1)
     patches = found.patches.to_pandas()

@@ -12,7 +12,9 @@ from typika.errors import ConfigError
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 1))
+    model = nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 1))
+    model.register_parameter("unreached", nn.Parameter(torch.ones(3)))  # as faithful training has
+    return model
 
 
 def step_loss(model: nn.Module, stop_at: int | None = None):

@@ -31,6 +31,7 @@ Cells = Float[Tensor, "m d"]
 TIME_FEATURES = 32
 TIME_WIDTH = 64
 KAPPA_BINS = 16
+SHARPNESS_RATE = 10.0  # a single number moves too little in a few hundred steps of weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,8 @@ class EmbeddedConfig:
     log_snr_range: tuple[float, float] = (-5.0, 1.0)  # noise levels λ of training and scoring
     loss: Literal["hybrid", "faithful"] = "hybrid"  # with or without the classifier's share
     gamma: float = 0.1  # weight of the diffusion classifier's cross-entropy in the hybrid loss
-    # Of the log-mean-exp over cells in the classifier, by scale; 0 is the mean.
-    sharpness: tuple[float, ...] = (0.1, 0.05)
+    # Of the log-mean-exp over cells in the classifier, where training starts.
+    sharpness: float = 0.1
     epochs: float = 8.0  # passes over the images ...
     least_steps: int = 200  # ... but not fewer steps than this, however few images there are ...
     most_steps: int = 2000  # ... and not more than this, however many
@@ -73,12 +74,8 @@ class EmbeddedConfig:
             raise ConfigError(
                 "dimensions, width, blocks, batch, cells and least_steps: need at least 1"
             )
-        if len(self.sharpness) != len(self.sides) or min(self.sharpness) < 0:
-            raise ConfigError(
-                f"sharpness={self.sharpness}: need a number >= 0 for each of sides={self.sides}"
-            )
-        if self.gamma < 0 or self.epochs <= 0 or self.contexts < 2:
-            raise ConfigError("need gamma >= 0, epochs > 0 and contexts >= 2")
+        if self.gamma < 0 or min(self.sharpness, self.epochs) <= 0 or self.contexts < 2:
+            raise ConfigError("need gamma >= 0, sharpness and epochs > 0 and contexts >= 2")
         if self.most_steps < self.least_steps:
             raise ConfigError(f"most_steps={self.most_steps}: need {self.least_steps} or more")
         if not 0 <= self.held_out <= 0.5:
@@ -88,12 +85,19 @@ class EmbeddedConfig:
 class CellDenoiser(nn.Module):
     """v-prediction of one cell under the null and under any label.
 
-    v(∅) = A h and v(c) = v(∅) + B (e_c ∘ h) + f_c, where h is the hidden state of the noisy cell
-    and its noise level: labels differ by two vectors each, so hundreds of them cost no outputs.
-    At the start every label corrects by nothing.
+    v(∅) = A h and v(c) = v(∅) + B_c h + f_c, where h is the hidden state of the noisy cell and its
+    noise level. At the start every label corrects by nothing. Only the labels asked for are
+    computed, so hundreds of them cost no more a cell than the few that a step compares.
     """
 
-    def __init__(self, dimensions: int, n_labels: int, width: int = 128, blocks: int = 2) -> None:
+    def __init__(
+        self,
+        dimensions: int,
+        n_labels: int,
+        width: int = 128,
+        blocks: int = 2,
+        sharpness: float = 0.1,
+    ) -> None:
         super().__init__()
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, TIME_WIDTH), nn.SiLU())
         self.enter = nn.Linear(dimensions, width)
@@ -101,11 +105,10 @@ class CellDenoiser(nn.Module):
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.leave = nn.LayerNorm(width)
         self.null = _silent(nn.Linear(width, dimensions))
-        self.correction = nn.Linear(width, dimensions, bias=False)
-        nn.init.normal_(self.correction.weight, std=width**-0.5)
-        self.label = nn.Parameter(torch.zeros(n_labels, width))
+        self.label = nn.Parameter(torch.zeros(n_labels, dimensions, width))
         self.label_bias = nn.Parameter(torch.zeros(n_labels, dimensions))
         self.kappa = nn.Parameter(torch.ones(KAPPA_BINS))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness) / SHARPNESS_RATE))
 
     def hidden(self, noisy: Cells, log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m width"]:
         """Hidden state of each noisy cell at its level."""
@@ -119,8 +122,13 @@ class CellDenoiser(nn.Module):
         self, hidden: Float[Tensor, "m width"], labels: Int[Tensor, " k"]
     ) -> Float[Tensor, "k m d"]:
         """v(c) − v(∅) of each cell under each label."""
-        shared = self.correction(hidden * self.label[labels][:, None, :])
-        return shared + self.label_bias[labels][:, None, :]
+        weight = self.label[labels].transpose(1, 2)
+        return hidden @ weight + self.label_bias[labels][:, None, :]
+
+    @property
+    def sharpness(self) -> Tensor:
+        """How sharply the classifier pools cells, a number learned with the weights."""
+        return (SHARPNESS_RATE * self.log_sharpness).exp()
 
 
 class _Block(nn.Module):
@@ -159,15 +167,15 @@ def training_loss(
     label: Int[Tensor, " b"],
     contexts: Int[Tensor, " k"],
     config: EmbeddedConfig,
-    sharpness: float,
     generator: torch.Generator,
 ) -> Tensor:
     """½‖v − v(∅)‖² + ½‖v − v(∅) − δ_y‖² + γ CE, averaged over cells and channels.
 
     Both terms are there for every image, in place of dropping labels at random. CE is the
     cross-entropy of the diffusion classifier: its logits pool κ(λ) times the typicality of the
-    cells under each of the `contexts`, which hold every label of the batch. The faithful loss
-    has γ = 0.
+    cells under each of the `contexts`, which hold every label of the batch. How sharply it pools
+    is learned (McFee et al. 2018): small elements want the best cells to speak, textures all.
+    The faithful loss has γ = 0.
     """
     log_snr = stratified_levels(len(label), config.log_snr_range, generator)
     noise = torch.randn(batch.cells.shape, generator=generator)
@@ -184,7 +192,7 @@ def training_loss(
     # ‖r‖² − ‖r − δ‖² = 2 r·δ − ‖δ‖². The classifier may move the labels' corrections but not the
     # null, which stays what it is: a model of all images.
     gain = (2 * residual.detach() - correction).mul(correction).sum(dim=2).T
-    logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, sharpness)
+    logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, network.sharpness)
     return denoising + config.gamma * functional.cross_entropy(logits, place)
 
 
@@ -204,7 +212,9 @@ def kappa(network: CellDenoiser, log_snr: Levels, config: EmbeddedConfig) -> Lev
     return network.kappa.clamp_min(0)[bins]
 
 
-def pooled(values: Float[Tensor, "m k"], batch: Batch, sharpness: float) -> Float[Tensor, "b k"]:
+def pooled(
+    values: Float[Tensor, "m k"], batch: Batch, sharpness: float | Tensor
+) -> Float[Tensor, "b k"]:
     """One value per image: the mean over cells, or the log-mean-exp at a positive `sharpness`."""
     if sharpness == 0:
         return batch.image_mean(values)

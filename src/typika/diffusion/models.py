@@ -186,7 +186,8 @@ class EmbeddedModel:
         return n_steps(n_images, config.batch, config.epochs, limits)
 
     def _network(self, channels: int, n_labels: int) -> CellDenoiser:
-        return CellDenoiser(channels, n_labels, self.config.width, self.config.blocks)
+        config = self.config
+        return CellDenoiser(channels, n_labels, config.width, config.blocks, config.sharpness)
 
     def _latents_path(self, folder: Path, side: int) -> Path:
         return folder / "latents" / str(side)
@@ -254,7 +255,7 @@ def train_scale(
 ) -> list[float]:
     """Train the denoiser of one scale and save its averaged weights."""
     config = model.config
-    side, sharpness = config.sides[number], config.sharpness[number]
+    side = config.sides[number]
     store = model.latents(len(label_index), folder)[number]
     rows = np.flatnonzero(trained_on)
     seed = model.seed * 101 + number
@@ -267,7 +268,7 @@ def train_scale(
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
         contexts = step_contexts(label, n_labels, config.contexts, generator)
         batch = store.batch(chosen.tolist(), config.cells, generator)
-        return training_loss(network, batch, label, contexts, config, sharpness, generator)
+        return training_loss(network, batch, label, contexts, config, generator)
 
     path = model._network_path(folder, side)
     return fit_and_save(

@@ -142,9 +142,11 @@ class _Trainer:
             for name, value in self.parameters.items():
                 value.copy_(tensors[f"weight/{name}"])
                 self.average[name].copy_(tensors[f"average/{name}"])
+                # A weight that the loss does not reach has no moments.
                 self.optimiser.state[value] = {
                     moment: tensors[f"{moment}/{name}"]
                     for moment in ("step", "exp_avg", "exp_avg_sq")
+                    if f"{moment}/{name}" in tensors
                 }
         return self.steps
 
