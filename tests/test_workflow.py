@@ -175,9 +175,7 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
 
 
 def test_faithful_and_against_the_others(photos: Path, tmp_path: Path) -> None:
-    changed = small(
-        model={"loss": "faithful", "sides": [64]}, score={"against": "others"}
-    )
+    changed = small(model={"loss": "faithful", "sides": [64]}, score={"against": "others"})
     found = mine(photos, tmp_path / "run", config=changed, workers=1)
     patches = found.patches.to_pandas()
     assert not np.allclose(patches["typicality"], patches["typicality_null"])
