@@ -19,7 +19,7 @@ from typika import config as settings
 from typika import workflow
 from typika.errors import ConfigError, DataError
 from typika.mining import stages
-from typika.workflow import MineConfig, MiningRun, mine
+from typika.workflow import MineConfig, MiningRun, advance, mine
 
 SMALL = {
     "model": {
@@ -80,6 +80,34 @@ def test_boxes_lie_inside_their_images(run: MiningRun) -> None:
     assert (patches[["left", "top"]] >= 0).all().all()
     assert (patches["right"] <= patches["width"]).all()
     assert (patches["bottom"] <= patches["height"]).all()
+
+
+def test_a_patch_scores_the_mean_of_its_image_s_map(run: MiningRun) -> None:
+    patches = run.patches.to_pandas()
+    for patch in patches.groupby(["label", "selection"]).head(2).itertuples():
+        box = slice(patch.top, patch.bottom), slice(patch.left, patch.right)
+        found = run.typicality_map(patch.image_id)[box].mean()
+        assert found == pytest.approx(patch.typicality_null, rel=1e-4, abs=1e-6)
+        found = run.typicality_map(patch.image_id, "evidence")[box].mean()
+        assert found == pytest.approx(patch.evidence, rel=1e-4, abs=1e-6)
+
+
+def test_a_refined_map_keeps_the_size_and_nearly_the_mean(run: MiningRun) -> None:
+    image_id = run.patches["image_id"][0].as_py()
+    plain, refined = (run.typicality_map(image_id, refined=refined) for refined in (False, True))
+    assert plain.shape == refined.shape
+    assert not np.allclose(plain, refined)
+    assert refined.mean() == pytest.approx(plain.mean(), abs=0.2 * plain.std())
+
+
+def test_maps_of_unknown_images_and_unscored_runs_are_refused(
+    run: MiningRun, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="not an image of"):
+        run.typicality_map("nowhere")
+    early = advance(photos, tmp_path / "early", small(), last="collect", workers=1)
+    with pytest.raises(ConfigError, match="typika score"):
+        early.typicality_map(run.patches["image_id"][0].as_py())
 
 
 def test_typical_beats_random_beats_negative(run: MiningRun) -> None:

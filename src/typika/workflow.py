@@ -10,16 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
 
 from typika import config as settings
 from typika import parallel
 from typika.collection.images import ImageCollection
-from typika.errors import ConfigError
+from typika.diffusion.latents import PART
+from typika.errors import ConfigError, DataError
+from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig
+from typika.mining.refinement import refine
+from typika.mining.stages import read_maps, score_path
 from typika.report.inputs import report_inputs
 from typika.run import Run, Stage
 from typika.tables import read_parquet
@@ -68,6 +74,33 @@ class MiningRun:
         source, _ = recorded(self.folder)
         return ImageCollection.restore(self.folder, source)
 
+    def typicality_map(
+        self,
+        image_id: str,
+        kind: Literal["null", "others", "evidence"] = "null",
+        *,
+        refined: bool = False,
+    ) -> Float[ndarray, "H W"]:
+        """Typicality of every pixel of an image for its own label, float64.
+
+        kind: T(x|c) against the null, T(x|c) less its mean over other labels, or the evidence of
+        the built-in rival. refined: with the edges of the picture (`mining/refinement.py`), which
+        outlines elements that stand out from their ground in grey.
+
+        Raises:
+            DataError: the run has no such image.
+            ConfigError: the run has not been scored yet.
+        """
+        table = self.collection.table
+        row = table["image_id"].index(image_id).as_py()
+        if row < 0:
+            raise DataError(f"{image_id}: not an image of {self.folder}; see collection.parquet")
+        part, place = divmod(row, PART)
+        scores = read_parquet(self._existing(score_path(Path(), part).as_posix(), "score"))
+        width, height = table["width"][row].as_py(), table["height"][row].as_py()
+        values = upsample(read_maps(scores, place)[kind], height, width)
+        return refine(values, self.collection.load(row)) if refined else values
+
     @property
     def report(self) -> Path:
         """The report, one self-contained HTML file."""
@@ -77,10 +110,10 @@ class MiningRun:
         """How long each stage took, in seconds."""
         return Run.read(self.folder).seconds()
 
-    def _existing(self, name: str) -> Path:
+    def _existing(self, name: str, command: str = "report") -> Path:
         path = self.folder / name
         if not path.exists():
-            raise ConfigError(f"{path}: not there yet; run `typika report {self.folder}`")
+            raise ConfigError(f"{path}: not there yet; run `typika {command} {self.folder}`")
         return path
 
     def _repr_html_(self) -> str:
