@@ -12,9 +12,8 @@ import numpy as np
 from benchmarks.record import Result, at_least, at_most, peak_memory
 from typika import demonstration, evaluation
 from typika.collection.demo import ELEMENT_KINDS, read_truth
-from typika.diffusion.latents import PART, n_parts
 from typika.mining import patches
-from typika.mining.stages import read_maps, score_path
+from typika.mining.stages import ScoredMaps
 from typika.tables import read_parquet
 
 SEEDS = (0, 1, 2)
@@ -31,19 +30,17 @@ def precision(folder: Path) -> dict[str, float]:
     collection = read_parquet(folder / "run" / "collection.parquet")
     names = collection["file_name"].to_pylist()
     found = defaultdict(list)
-    for part in range(n_parts(len(names))):
-        scores = read_parquet(score_path(folder / "run", part))
-        for place in range(len(scores)):
-            row = part * PART + place
-            size = [collection[side][row].as_py() for side in ("height", "width")]
-            mask = evaluation.boxes_mask(*size, boxes[names[row]])
-            if not mask.any():
-                continue
-            maps = read_maps(scores, place)
-            for name in MAPS:
-                values = patches.upsample(maps[name], *size)
-                found[name].append(evaluation.average_precision(values.ravel(), mask.ravel()))
-            found["chance"].append(mask.mean())
+    scored = ScoredMaps(folder / "run")
+    for row, file_name in enumerate(names):
+        size = [collection[side][row].as_py() for side in ("height", "width")]
+        mask = evaluation.boxes_mask(*size, boxes[file_name])
+        if not mask.any():
+            continue
+        maps = scored[row]
+        for name in MAPS:
+            values = patches.upsample(maps[name], *size)
+            found[name].append(evaluation.average_precision(values.ravel(), mask.ravel()))
+        found["chance"].append(mask.mean())
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 

@@ -43,6 +43,8 @@ RIVALS = {
     "MLP CAM + noise": RivalConfig(pooling="mean"),
     "MLP log-sum-exp": RivalConfig(noised=False),
     "MLP log-sum-exp + noise": RivalConfig(),
+    "MLP log-sum-exp, parts": RivalConfig(noised=False, cells=EmbeddedConfig().cells),
+    "MLP log-sum-exp + noise, parts": RivalConfig(cells=EmbeddedConfig().cells),
 }
 OURS = {"hybrid": EmbeddedConfig(), "faithful": EmbeddedConfig(loss="faithful")}
 TARGETS = {"tiles": 0.52, "steel": 0.70}

@@ -7,11 +7,14 @@ arguments and must leave its result in a file of its own or return it.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +24,7 @@ Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 MOST_WORKERS = 16
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 POLL = 0.3  # seconds between looks at the workers' progress
 
 
@@ -120,10 +124,14 @@ def _polling(folder: Path, advance: Advance) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch and the linear algebra libraries on one thread inside the block."""
+    """Keep torch and the linear algebra libraries on one thread inside the block.
+
+    The process keeps freed memory from then on; see `keep_freed_memory`.
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -131,3 +139,18 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process reuse freed blocks of megabytes instead of handing them back.
+
+    glibc maps each block above 128 kB anew, and the kernel clears its pages at every layer of a
+    network: a third of the time of encoding. Other systems are left as they are.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(M_TRIM_THRESHOLD, 256 * 2**20)

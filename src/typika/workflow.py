@@ -25,7 +25,7 @@ from typika.errors import ConfigError, DataError
 from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig
 from typika.mining.refinement import refine
-from typika.mining.stages import read_maps, score_path
+from typika.mining.stages import ScoredMaps, score_path
 from typika.report.inputs import report_inputs
 from typika.run import Run, Stage
 from typika.tables import read_parquet
@@ -95,10 +95,9 @@ class MiningRun:
         row = table["image_id"].index(image_id).as_py()
         if row < 0:
             raise DataError(f"{image_id}: not an image of {self.folder}; see collection.parquet")
-        part, place = divmod(row, PART)
-        scores = read_parquet(self._existing(score_path(Path(), part).as_posix(), "score"))
+        self._existing(score_path(Path(), row // PART).as_posix(), "score")
         width, height = table["width"][row].as_py(), table["height"][row].as_py()
-        values = upsample(read_maps(scores, place)[kind], height, width)
+        values = upsample(ScoredMaps(self.folder)[row][kind], height, width)
         return refine(values, self.collection.load(row)) if refined else values
 
     @property
@@ -298,9 +297,15 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
         encode = (time.perf_counter() - started) / len(rows)
     limits = (model.least_steps, model.most_steps)
     steps = n_steps(len(collection), model.batch, model.epochs, limits)
-    cells = sum((side / 16) ** 2 for side in model.sides)
-    train = steps * model.batch * model.cells * len(model.sides) * TRAIN_SECONDS
-    score = len(collection) * cells * config.score.n_draws * SCORE_SECONDS
+    grids = [(side / 16) ** 2 for side in model.sides]
+    seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
+    others = len(collection.labels) - 1
+    trained = 1 + min(others, model.contexts - 1)
+    scored = 2 + min(others, config.score.n_others)
+    train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
+    cells = sum(grids)
+    score = len(collection) * cells * config.score.n_draws
+    score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
     seconds = (encode * len(collection) + train + score) / workers
     disk = len(collection) * cells * model.dimensions * 2 / 1e9
     return [
@@ -309,5 +314,7 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
     ]
 
 
-TRAIN_SECONDS = 9e-6  # of one core, per cell of a training step (forward and backward)
-SCORE_SECONDS = 2.5e-6  # of one core, per cell and noise draw
+# Seconds of one core: per cell of a training step, or per cell and noise draw of scoring, and what
+# each compared label adds to it.
+TRAIN_SECONDS, TRAIN_CONTEXT_SECONDS = 10e-6, 2.5e-6
+SCORE_SECONDS, SCORE_CONTEXT_SECONDS = 4e-6, 0.6e-6

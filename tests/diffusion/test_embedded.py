@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
+from typika.diffusion.denoiser import NULL
 from typika.diffusion.embedded import (
     CellDenoiser,
     EmbeddedConfig,
@@ -82,13 +83,32 @@ def test_contexts_hold_every_label_of_the_batch() -> None:
 
 def test_only_the_labels_asked_for_are_computed() -> None:
     network = make_network(n_labels=300)
-    hidden = network.hidden(make_batch().cells, torch.zeros(19))
+    hidden = network.hidden(make_batch().cells, torch.zeros(1), torch.zeros(19, dtype=torch.long))
     labels = torch.tensor([5, 17, 299])
     found = network.corrections(hidden, labels)
     assert found.shape == (3, 19, 8)
     for place, label in enumerate(labels):
         alone = hidden @ network.label[label].T + network.label_bias[label]
         assert torch.allclose(found[place], alone, atol=1e-5)
+
+
+def test_one_matrix_for_all_contexts_predicts_null_plus_correction() -> None:
+    network = make_network()
+    hidden = network.hidden(make_batch().cells, torch.zeros(1), torch.zeros(19, dtype=torch.long))
+    found = network.predictions(hidden, [2, NULL, 0])
+    null = network.null(hidden)
+    correction = network.corrections(hidden, torch.tensor([2, 0]))
+    expected = torch.stack([null + correction[0], null, null + correction[1]], dim=1)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_cells_of_a_level_are_hidden_alike_alone_or_among_others() -> None:
+    network, batch = make_network(), make_batch()
+    levels = torch.tensor([-3.0, 0.0, 0.7])
+    together = network.hidden(batch.cells, levels, batch.image)
+    second = batch.image == 1
+    alone = network.hidden(batch.cells[second], levels[1:2], torch.zeros(4, dtype=torch.long))
+    assert torch.allclose(together[second], alone, atol=1e-5)
 
 
 def test_each_pass_shows_every_image_once() -> None:

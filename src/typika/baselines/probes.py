@@ -20,7 +20,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from typika.diffusion.embedded import pooled, stratified_levels, time_features
-from typika.diffusion.latents import Batch, LatentStore
+from typika.diffusion.latents import Batch, LatentStore, check_cells, draw_cells
 from typika.diffusion.models import batch_rows, fit_and_save, load_network, n_steps
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.training import OptimiserConfig, step_generator
@@ -43,12 +43,13 @@ class RivalConfig:
     least_steps: int = 200
     most_steps: int = 2000
     batch: int = 16  # images per step
-    cells: int = 256  # cells of an image that a step looks at, spread over it
+    cells: tuple[int, int] = (256, 256)  # fewest and most cells of an image that a step looks at
     sharpness: float = 8.0  # of the log-sum-exp
 
     def __post_init__(self) -> None:
         if min(self.width, self.least_steps, self.batch) < 1 or self.epochs <= 0:
             raise ConfigError("rival: width, least_steps, batch need >= 1 and epochs > 0")
+        check_cells(self.cells)
 
     @property
     def name(self) -> str:
@@ -103,7 +104,8 @@ def train_rival(
         generator = step_generator(seed, step)
         chosen = batch_rows(rows, config.batch, step, seed)
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
-        batch = store.batch(chosen.tolist(), config.cells, generator)
+        most = draw_cells(config.cells, generator)
+        batch = store.batch(chosen.tolist(), most, generator)
         return rival_loss(network, batch, label, config, generator)
 
     steps = n_steps(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from typika.diffusion.denoiser import NULL, Draws, Latent, Levels, Predictions
 from typika.diffusion.encoders import DEFAULT, Encoder
-from typika.diffusion.latents import Batch
+from typika.diffusion.latents import Batch, check_cells
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.space import FeatureSpace
 from typika.errors import ConfigError
@@ -57,7 +57,8 @@ class EmbeddedConfig:
     least_steps: int = 200  # ... but not fewer steps than this, however few images there are ...
     most_steps: int = 2000  # ... and not more than this, however many
     batch: int = 16  # images per step
-    cells: int = 256  # cells of an image that a step looks at, spread over it
+    # Fewest and most cells of an image that a step looks at, spread over it.
+    cells: tuple[int, int] = (32, 256)
     held_out: float = 0.1  # share of the groups kept from training, to measure what is learned
     contexts: int = 20  # most labels that one step compares
 
@@ -67,13 +68,9 @@ class EmbeddedConfig:
         low, high = self.log_snr_range
         if not -15 <= low < high <= 15:
             raise ConfigError(f"log_snr_range={self.log_snr_range}: need -15 <= low < high <= 15")
-        if (
-            min(self.dimensions, self.width, self.blocks, self.batch, self.cells, self.least_steps)
-            < 1
-        ):
-            raise ConfigError(
-                "dimensions, width, blocks, batch, cells and least_steps: need at least 1"
-            )
+        if min(self.dimensions, self.width, self.blocks, self.batch, self.least_steps) < 1:
+            raise ConfigError("dimensions, width, blocks, batch and least_steps: need at least 1")
+        check_cells(self.cells)
         if self.gamma < 0 or min(self.sharpness, self.epochs) <= 0 or self.contexts < 2:
             raise ConfigError("need gamma >= 0, sharpness and epochs > 0 and contexts >= 2")
         if self.most_steps < self.least_steps:
@@ -110,12 +107,14 @@ class CellDenoiser(nn.Module):
         self.kappa = nn.Parameter(torch.ones(KAPPA_BINS))
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness) / SHARPNESS_RATE))
 
-    def hidden(self, noisy: Cells, log_snr: Float[Tensor, " m"]) -> Float[Tensor, "m width"]:
-        """Hidden state of each noisy cell at its level."""
+    def hidden(
+        self, noisy: Cells, log_snr: Levels, level: Int[Tensor, " m"]
+    ) -> Float[Tensor, "m width"]:
+        """Hidden state of each noisy cell, at the level `log_snr[level]`."""
         time = self.time(time_features(log_snr))
-        hidden = self.enter(noisy) + self.enter_time(time)
+        hidden = self.enter(noisy) + self.enter_time(time).index_select(0, level)
         for block in self.blocks:
-            hidden = block(hidden, time)
+            hidden = block(hidden, time, level)
         return self.leave(hidden)
 
     def corrections(
@@ -124,6 +123,18 @@ class CellDenoiser(nn.Module):
         """v(c) − v(∅) of each cell under each label."""
         weight = self.label[labels].transpose(1, 2)
         return hidden @ weight + self.label_bias[labels][:, None, :]
+
+    def predictions(
+        self, hidden: Float[Tensor, "m width"], contexts: Sequence[int]
+    ) -> Float[Tensor, "m k d"]:
+        """Predictions v of each cell under each context, NULL among them: one matrix for all."""
+        weight, bias = [], []
+        for context in contexts:
+            null = context == NULL
+            weight.append(self.null.weight + (0 if null else self.label[context]))
+            bias.append(self.null.bias + (0 if null else self.label_bias[context]))
+        v = functional.linear(hidden, torch.cat(weight), torch.cat(bias))
+        return v.view(len(hidden), len(contexts), -1)
 
     @property
     def sharpness(self) -> Tensor:
@@ -141,9 +152,10 @@ class _Block(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = _silent(nn.Linear(width, width))
 
-    def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, time: Tensor, level: Tensor) -> Tensor:
         scale, shift = self.modulation(time).chunk(2, dim=-1)
-        inner = self.first(self.norm(hidden) * (1 + scale) + shift)
+        scale, shift = scale.index_select(0, level), shift.index_select(0, level)
+        inner = self.first(torch.addcmul(shift, self.norm(hidden), 1 + scale))
         return hidden + self.second(functional.silu(inner))
 
 
@@ -181,7 +193,7 @@ def training_loss(
     noise = torch.randn(batch.cells.shape, generator=generator)
     cell_level = log_snr[batch.image]
     alpha, sigma = (part[:, None] for part in alpha_sigma(cell_level))
-    hidden = network.hidden(alpha * batch.cells + sigma * noise, cell_level)
+    hidden = network.hidden(alpha * batch.cells + sigma * noise, log_snr, batch.image)
     residual = alpha * noise - sigma * batch.cells - network.null(hidden)
     correction = network.corrections(hidden, contexts)
     place = torch.searchsorted(contexts, label)
@@ -250,14 +262,10 @@ class EmbeddedDenoiser:
         """V under each context: one pass for all of them."""
         n, _, height, width = noisy.shape
         cells = noisy.permute(0, 2, 3, 1).flatten(0, 2)
-        hidden = self.network.hidden(cells, log_snr.repeat_interleave(height * width))
-        null = self.network.null(hidden)
-        named = [context for context in contexts if context != NULL]
-        corrected = iter(
-            null + self.network.corrections(hidden, torch.tensor(named, dtype=torch.long))
-        )
-        v = torch.stack([null if context == NULL else next(corrected) for context in contexts])
-        return v.reshape(len(contexts), n, height, width, -1).permute(0, 1, 4, 2, 3)
+        draw = torch.arange(n).repeat_interleave(height * width)
+        hidden = self.network.hidden(cells, log_snr, draw)
+        v = self.network.predictions(hidden, contexts)
+        return v.reshape(n, height, width, len(contexts), -1).permute(3, 0, 4, 1, 2)
 
     def target(self, latent: Latent, noise: Draws, log_snr: Levels) -> Draws:
         """V = α ε − σ z."""

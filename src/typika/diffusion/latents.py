@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from typika.errors import ConfigError
 from typika.files import whole_file
 
 PART = 64  # images per part file
@@ -72,6 +73,24 @@ class Batch:
         sums = values.new_zeros((len(self.counts), values.shape[1]))
         sums.index_add_(0, self.image, values)
         return sums / self.counts[:, None]
+
+
+def check_cells(cells: tuple[int, int]) -> None:
+    """Raise ConfigError unless `cells` is a range to draw from: 1 <= fewest <= most."""
+    fewest, most = cells
+    if not 1 <= fewest <= most:
+        raise ConfigError(f"cells={cells}: need two numbers, 1 <= fewest <= most")
+
+
+def draw_cells(cells: tuple[int, int], generator: torch.Generator) -> int:
+    """How many cells of an image one step looks at: log-uniform between the fewest and the most.
+
+    A step that sees a part of each image must often tell its label without the loudest element,
+    so that the quiet ones are learned too (Singh and Lee 2017: Hide-and-Seek); a step that sees
+    all of it knows the small ones.
+    """
+    fewest, most = cells
+    return round(fewest * (most / fewest) ** float(torch.rand((), generator=generator)))
 
 
 class LatentStore:

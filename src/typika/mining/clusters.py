@@ -23,8 +23,10 @@ class ClusterConfig:
     """How patches are grouped."""
 
     method: Literal["merged", "published"] = "merged"  # "published": k-means as in the paper
+    # What of a patch is compared: what is typical in it, or the mean of all of it as in the paper.
+    pooling: Literal["typicality", "mean"] = "typicality"
     n_clusters: int = 32  # clusters per label before like ones are merged
-    merge_above: float = 0.6  # cosine of two centres above which their clusters are one
+    merge_above: float = 0.7  # cosine of two centres above which their clusters are one
     smallest: int = 5  # patches; smaller clusters are listed last
 
     def __post_init__(self) -> None:

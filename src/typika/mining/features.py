@@ -27,10 +27,23 @@ def cell_weights(low: float, high: float, cells: int) -> Float[ndarray, " cells"
     return weights
 
 
-def pool(features: FeatureGrid, box: Box) -> Float[ndarray, " d"]:
-    """Mean of the features over a box (left, top, right, bottom), fractions of the image."""
+def pool(
+    features: FeatureGrid, box: Box, typicality: Float[ndarray, "h w"] | None = None
+) -> Float[ndarray, " d"]:
+    """Mean of the features over a box (left, top, right, bottom), fractions of the image.
+
+    With a typicality map each cell counts by what it has of it, cells below zero for nothing: two
+    patches are alike if what is typical in them is alike, whatever stands beside it. Where no
+    cell is above zero all count alike.
+    """
     left, top, right, bottom = box
     rows = cell_weights(top, bottom, features.shape[1])
     columns = cell_weights(left, right, features.shape[2])
-    pooled: ndarray = np.einsum("dhw,h,w->d", features, rows, columns)
+    weights = np.outer(rows, columns)
+    if typicality is not None:
+        typical = weights * np.maximum(typicality, 0)
+        if typical.sum() > 0:
+            weights = typical / typical.sum()
+    inside = np.ix_(np.arange(len(features)), np.flatnonzero(rows), np.flatnonzero(columns))
+    pooled: ndarray = np.einsum("dhw,hw->d", features[inside], weights[inside[1:]][0])
     return pooled

@@ -165,7 +165,10 @@ class Mining:
         )
 
     def _cluster(self) -> None:
-        causes = self._causes("select", seed=self.config.seed, cluster=self.config.cluster)
+        causes = self._causes(
+            "score", "select", seed=self.config.seed, cluster=self.config.cluster,
+            against=self.config.score.against,
+        )  # fmt: skip
         outputs = ("patches.parquet", "clusters.parquet", "patches.csv", "clusters.csv")
         self.run.stage(
             Stage(name="cluster", causes=causes, outputs=outputs), lambda: stages.cluster(self)

@@ -19,7 +19,7 @@ from numpy import ndarray
 from typika.baselines.probes import CellClassifier, evidence, load_rival, train_rival
 from typika.collection.images import ImageCollection
 from typika.diffusion.denoiser import Denoiser
-from typika.diffusion.latents import LatentStore, n_parts, part_rows
+from typika.diffusion.latents import PART, LatentStore, n_parts, part_rows
 from typika.diffusion.models import CollectionModel
 from typika.diffusion.schedule import NoiseDesign, noise_design
 from typika.mining import clusters, features, patches
@@ -253,6 +253,20 @@ def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:
     }
 
 
+class ScoredMaps:
+    """The maps of a scored run, by row of the collection; the part last read is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: tuple[int, pa.Table] | None = None
+
+    def __getitem__(self, row: int) -> dict[str, Float[ndarray, "h w"]]:
+        part, place = divmod(row, PART)
+        if self._held is None or self._held[0] != part:
+            self._held = part, read_parquet(score_path(self.folder, part))
+        return read_maps(self._held[1], place)
+
+
 def _candidates(
     maps: dict[str, ndarray],
     row: int,
@@ -404,7 +418,12 @@ def _summaries(
 def patch_features(
     mining: Mining, collection: ImageCollection, selected: pa.Table
 ) -> Float[ndarray, "n d"]:
-    """One vector per patch: the features of every scale, averaged over the box."""
+    """One vector per patch: of every scale the mean over the box of the image's features.
+
+    How cells are weighed is `ClusterConfig.pooling`.
+    """
+    against, pooling = mining.config.score.against, mining.config.cluster.pooling
+    maps = ScoredMaps(mining.folder)
     denoisers = mining.model.denoisers(collection.labels, mining.folder)
     stores = mining.model.latents(len(collection), mining.folder)
     row = selected["row"].to_numpy()
@@ -418,11 +437,15 @@ def patch_features(
             denoiser.features(store.latent(int(image))).numpy()
             for denoiser, store in zip(denoisers, stores, strict=True)
         ]
+        weights: list[ndarray | None] = [None] * len(grids)
+        if pooling == "typicality":
+            typical = maps[int(image)][against]
+            weights = [patches.upsample(typical, *grid.shape[1:]) for grid in grids]
         for patch in np.flatnonzero(row == image):
             left, top, right, bottom = (float(edge) for edge in boxes[:, patch])
             pooled = [
-                clusters.unit(features.pool(grid, (left, top, right, bottom))[None])[0]
-                for grid in grids
+                clusters.unit(features.pool(grid, (left, top, right, bottom), weight)[None])[0]
+                for grid, weight in zip(grids, weights, strict=True)
             ]
             found[patch] = np.concatenate(pooled)
     return np.stack(found)

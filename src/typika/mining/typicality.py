@@ -96,7 +96,7 @@ def losses(
     noisy = alpha[:, None, None, None] * latent + sigma[:, None, None, None] * noise
     prediction = denoiser.predict(noisy, design.log_snr, contexts)
     target = denoiser.target(latent, noise, design.log_snr)
-    squared = (prediction - target).square().mean(dim=2)
+    squared = (prediction - target).square_().mean(dim=2)
     return squared * denoiser.weight(design.log_snr)[:, None, None]
 
 

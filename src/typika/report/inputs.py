@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from typika import __version__
 from typika.collection.images import ImageCollection
-from typika.diffusion.latents import PART
+from typika.diffusion.latents import n_parts
 from typika.mining.pipeline import Mining
-from typika.mining.stages import read_maps, score_path
+from typika.mining.stages import ScoredMaps, score_path
 from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import read_parquet
 
@@ -24,20 +24,16 @@ class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
     """The heat-maps of a run by (image_id, label), read when they are asked for."""
 
     def __init__(self, folder: Path, collection: ImageCollection) -> None:
-        self.folder = folder
         names = zip(
             collection.table["image_id"].to_pylist(),
             collection.table["label"].to_pylist(),
             strict=True,
         )
         self._rows = {name: row for row, name in enumerate(names)}
-        self._held: tuple[int, pa.Table] | None = None
+        self._maps = ScoredMaps(folder)
 
     def __getitem__(self, key: tuple[str, str]) -> HeatMaps:
-        part, place = divmod(self._rows[key], PART)
-        if self._held is None or self._held[0] != part:
-            self._held = part, read_parquet(score_path(self.folder, part))
-        maps = read_maps(self._held[1], place)
+        maps = self._maps[self._rows[key]]
         return HeatMaps(contrast=maps["others"], null=maps["null"], evidence=maps["evidence"])
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -111,7 +107,7 @@ def held_out_scores(mining: Mining, n_images: int) -> pa.Table:
     """Image-level answers of model and rival, for every image."""
     columns = ["image_id", "label", "trained_on", "predicted", "rival_predicted", "null", "others",
                "evidence"]  # fmt: skip
-    paths = (score_path(mining.folder, part) for part in range(-(-n_images // PART)))
+    paths = (score_path(mining.folder, part) for part in range(n_parts(n_images)))
     tables = []
     for path in paths:
         table = read_parquet(path, columns)
