@@ -44,6 +44,7 @@ def pool(
         typical = weights * np.maximum(typicality, 0)
         if typical.sum() > 0:
             weights = typical / typical.sum()
-    inside = np.ix_(np.arange(len(features)), np.flatnonzero(rows), np.flatnonzero(columns))
-    pooled: ndarray = np.einsum("dhw,hw->d", features[inside], weights[inside[1:]][0])
+    down, across = np.flatnonzero(rows), np.flatnonzero(columns)
+    inside = features[:, down][:, :, across]
+    pooled: ndarray = np.einsum("dhw,hw->d", inside, weights[np.ix_(down, across)])
     return pooled
