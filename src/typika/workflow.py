@@ -306,7 +306,7 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
     cells = sum(grids)
     score = len(collection) * cells * config.score.n_draws
     score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
-    seconds = (encode * len(collection) + train + score) / workers
+    seconds = ((encode + REST_SECONDS) * len(collection) + train + score) / workers
     disk = len(collection) * cells * model.dimensions * 2 / 1e9
     return [
         f"cost: about {max(1, round(seconds / 60))} min with {workers} processes, "
@@ -318,3 +318,4 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
 # each compared label adds to it.
 TRAIN_SECONDS, TRAIN_CONTEXT_SECONDS = 10e-6, 2.5e-6
 SCORE_SECONDS, SCORE_CONTEXT_SECONDS = 4e-6, 0.6e-6
+REST_SECONDS = 0.05  # of one core, per image: the rival, choosing, grouping, the page
