@@ -40,7 +40,7 @@ class RivalConfig:
     noised: bool = True  # half of the images of a batch are noised and the network told the level
     width: int = 128  # hidden channels of the MLP
     epochs: float = 8.0  # passes over the images, within limits as for the denoiser
-    least_steps: int = 200
+    least_steps: int = 450
     most_steps: int = 2000
     batch: int = 16  # images per step
     cells: tuple[int, int] = (256, 256)  # fewest and most cells of an image that a step looks at
