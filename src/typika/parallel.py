@@ -145,8 +145,8 @@ def one_thread() -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Let this process reuse freed blocks of megabytes instead of handing them back.
 
-    glibc maps each block above 128 kB anew, and the kernel clears its pages at every layer of a
-    network: a third of the time of encoding. Other systems are left as they are.
+    glibc hands such blocks back to the kernel, which clears their pages anew at every layer of a
+    network: up to a third of the time of encoding. Other systems are left as they are.
     """
     if not sys.platform.startswith("linux"):
         return

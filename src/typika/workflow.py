@@ -299,9 +299,8 @@ def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[
     steps = n_steps(len(collection), model.batch, model.epochs, limits)
     grids = [(side / 16) ** 2 for side in model.sides]
     seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
-    others = len(collection.labels) - 1
-    trained = 1 + min(others, model.contexts - 1)
-    scored = 2 + min(others, config.score.n_others)
+    trained = min(len(collection.labels), model.contexts)
+    scored = 2 + min(len(collection.labels) - 1, config.score.n_others)  # the null and its own
     train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
     cells = sum(grids)
     score = len(collection) * cells * config.score.n_draws

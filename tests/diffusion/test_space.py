@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from typika.diffusion.latents import PART, LatentStore, n_parts, part_rows, write_part
 from typika.diffusion.space import fit_space, stack
 from typika.errors import DataError
 
@@ -44,20 +41,3 @@ def test_blank_images_are_refused() -> None:
         fit_space([(torch.zeros(4, 3, 3),)], dimensions=2)
     with pytest.raises(DataError, match="no image"):
         fit_space([], dimensions=2)
-
-
-def test_what_is_stored_comes_back(tmp_path: Path) -> None:
-    n_images = PART + 3
-    shapes = [(2 + row % 3, 4) for row in range(n_images)]
-    latents = [torch.full((5, *shape), float(row)) for row, shape in enumerate(shapes)]
-    for part in range(n_parts(n_images)):
-        write_part(tmp_path, part, [latents[row] for row in part_rows(part, n_images)])
-    store = LatentStore(tmp_path, n_images)
-    assert len(store) == n_images
-    for row in (0, 1, PART - 1, PART, n_images - 1):
-        assert torch.equal(store.latent(row), latents[row])
-    batch = store.batch([PART, 2], 10**6, torch.Generator())
-    assert batch.counts.tolist() == [4 * shapes[PART][0], 4 * shapes[2][0]]
-    assert torch.equal(batch.image_mean(batch.cells)[:, 0], torch.tensor([float(PART), 2.0]))
-    few = store.batch([1, 2], 5, torch.Generator().manual_seed(0))
-    assert few.counts.tolist() == [5, 5]

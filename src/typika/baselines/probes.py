@@ -20,7 +20,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from typika.diffusion.embedded import pooled, stratified_levels, time_features
-from typika.diffusion.latents import Batch, LatentStore, check_cells, draw_cells
+from typika.diffusion.latents import Batch, LatentStore, check_cells
 from typika.diffusion.models import batch_rows, fit_and_save, load_network, n_steps
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.training import OptimiserConfig, step_generator
@@ -104,8 +104,7 @@ def train_rival(
         generator = step_generator(seed, step)
         chosen = batch_rows(rows, config.batch, step, seed)
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
-        most = draw_cells(config.cells, generator)
-        batch = store.batch(chosen.tolist(), most, generator)
+        batch = store.batch(chosen.tolist(), config.cells, generator)
         return rival_loss(network, batch, label, config, generator)
 
     steps = n_steps(

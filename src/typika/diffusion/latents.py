@@ -129,15 +129,21 @@ class LatentStore:
         cells = torch.from_numpy(self._cells(row).astype(np.float32))
         return cells.T.reshape(-1, int(height), int(width))
 
-    def batch(self, rows: Sequence[int], most: int, generator: torch.Generator) -> Batch:
-        """The cells of several images: of each all, or `most` spread evenly with random places."""
+    def batch(
+        self, rows: Sequence[int], cells: tuple[int, int], generator: torch.Generator
+    ) -> Batch:
+        """The cells of several images: of each all, or a number spread evenly at random places.
+
+        The number is one for the whole batch, drawn by `draw_cells`.
+        """
+        most = draw_cells(cells, generator)
         found = []
         for row in rows:
-            cells = self._cells(row)
-            if len(cells) > most:
+            own = self._cells(row)
+            if len(own) > most:
                 offset = torch.rand(most, generator=generator).numpy()
-                cells = cells[((np.arange(most) + offset) / most * len(cells)).astype(int)]
-            found.append(torch.from_numpy(cells.astype(np.float32)))
-        counts = torch.tensor([len(cells) for cells in found])
+                own = own[((np.arange(most) + offset) / most * len(own)).astype(int)]
+            found.append(torch.from_numpy(own.astype(np.float32)))
+        counts = torch.tensor([len(own) for own in found])
         image = torch.repeat_interleave(torch.arange(len(rows)), counts)
         return Batch(torch.cat(found), image, counts)

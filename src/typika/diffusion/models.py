@@ -28,14 +28,7 @@ from typika.diffusion.embedded import (
     training_loss,
 )
 from typika.diffusion.encoders import load_encoder
-from typika.diffusion.latents import (
-    LatentStore,
-    draw_cells,
-    n_parts,
-    part_path,
-    part_rows,
-    write_part,
-)
+from typika.diffusion.latents import LatentStore, n_parts, part_path, part_rows, write_part
 from typika.diffusion.space import FeatureSpace, fit_space
 from typika.diffusion.training import OptimiserConfig, State, fit, step_generator
 from typika.errors import ModelError
@@ -274,8 +267,7 @@ def train_scale(
         chosen = batch_rows(rows, config.batch, step, seed)
         label = torch.from_numpy(label_index[chosen].astype(np.int64))
         contexts = step_contexts(label, n_labels, config.contexts, generator)
-        most = draw_cells(config.cells, generator)
-        batch = store.batch(chosen.tolist(), most, generator)
+        batch = store.batch(chosen.tolist(), config.cells, generator)
         return training_loss(network, batch, label, contexts, config, generator)
 
     path = model._network_path(folder, side)
