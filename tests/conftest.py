@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tiny_diffusion
 from pictures import draw_photo
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -35,3 +36,22 @@ def photos(tmp_path: Path) -> Path:
         for number in range(12):
             draw_photo(root / name / f"{number:02d}.jpg", label, number)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Stable Diffusion that predicts ε; leave it as it is."""
+    return tiny_diffusion.build(tmp_path_factory.mktemp("tiny") / "sd")
+
+
+@pytest.fixture(scope="session")
+def tiny_velocity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights, in a checkpoint that predicts v."""
+    folder = tmp_path_factory.mktemp("velocity") / "sd"
+    return tiny_diffusion.build(folder, prediction="v_prediction")
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SDXL."""
+    return tiny_diffusion.build(tmp_path_factory.mktemp("xl") / "sd", xl=True)

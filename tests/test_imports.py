@@ -13,14 +13,14 @@ import typika
 
 SOURCE = Path(typika.__file__).parent
 FLOORS = (
-    {"errors"},
+    {"errors", "ranks"},
     {"console", "files"},
-    {"config", "parallel", "tables"},
+    {"config", "parallel", "presets", "tables"},
     {"run", "collection"},
     {"diffusion", "evaluation"},
     {"baselines"},
     {"mining"},
-    {"report"},
+    {"report", "cost"},
     {"workflow"},
     {"demonstration"},
     {"cli"},

@@ -4,7 +4,9 @@ Later sources win: default < TOML recipe < environment < flag. A configuration i
 dataclass whose fields are plain values or further such dataclasses ("sections"); every section
 belongs to the module that uses it. Unknown keys and values of the wrong type are errors.
 
-The environment spells `score.n_draws` as `TYPIKA_SCORE__N_DRAWS`.
+A section that may be of several kinds is a union of dataclasses, each with a field `kind` whose
+type is a `Literal` of one word; the first of them is the default. The environment spells
+`score.n_draws` as `TYPIKA_SCORE__N_DRAWS`.
 """
 
 from __future__ import annotations
@@ -169,10 +171,21 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
 
 
 def _convert_optional(value: Any, arguments: tuple[Any, ...], name: str) -> Any:
+    if dataclasses.is_dataclass(arguments[0]):
+        return _convert(value, _section_kind(value, arguments, name), name)
     if value is None:
         return None
     (kind,) = (argument for argument in arguments if argument is not type(None))
     return _convert(value, kind, name)
+
+
+def _section_kind(value: Any, kinds: tuple[Any, ...], name: str) -> Any:
+    """Which dataclass of a union a section is, by its `kind`."""
+    known = {typing.get_args(typing.get_type_hints(kind)["kind"])[0]: kind for kind in kinds}
+    chosen = value.get("kind", next(iter(known))) if isinstance(value, Mapping) else None
+    if isinstance(value, Mapping) and chosen not in known:
+        raise ConfigError(f"{name}.kind={chosen!r}: expected one of {', '.join(known)}")
+    return known.get(chosen, kinds[0])
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], name: str) -> tuple:

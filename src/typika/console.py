@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from typika.ranks import world
+
 LOG_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 QUIET_FOR = 2.0  # seconds during which a task shows nothing: short tasks need no bar
 
@@ -18,8 +20,9 @@ Advance = Callable[[int], None]
 
 
 def say(message: str) -> None:
-    """Print one line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line on standard error; of several processes on a run only the leader does."""
+    if world().leads:
+        print(message, file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -40,7 +43,9 @@ def duration(seconds: float) -> str:
 @contextmanager
 def task(name: str, total: int) -> Iterator[Advance]:
     """Show the progress of `total` steps called `name`; yields the function that advances it."""
-    if sys.stderr.isatty():
+    if not world().leads:
+        yield lambda _: None
+    elif sys.stderr.isatty():
         with _bar(name, total) as advance:
             yield advance
     else:

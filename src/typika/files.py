@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,28 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; when the block ends well, it takes the place of `path`.
+
+    A reader sees the old folder, none or the new one, never a part of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    temporary.mkdir()
+    try:
+        yield temporary
+        for inside in temporary.rglob("*"):
+            if inside.is_file():
+                with inside.open("rb+") as handle:
+                    os.fsync(handle.fileno())
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with whole_file(path) as temporary:
@@ -40,8 +63,11 @@ def write_text(path: Path, text: str) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written anywhere below `folder`."""
-    for stray in folder.rglob(".*.part"):
-        stray.unlink(missing_ok=True)
+    for stray in list(folder.rglob(".*.part")):
+        if stray.is_dir():
+            shutil.rmtree(stray)
+        else:
+            stray.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:
@@ -50,6 +76,17 @@ def file_digest(path: Path) -> str:
     with path.open("rb") as handle:
         while block := handle.read(BLOCK):
             state.update(block)
+    return state.hexdigest()
+
+
+def sample_digest(path: Path) -> str:
+    """BLAKE2b of a file's size, first and last megabyte: for weights of many gigabytes."""
+    size = path.stat().st_size
+    state = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with path.open("rb") as handle:
+        state.update(handle.read(BLOCK))
+        handle.seek(max(size - BLOCK, 0))
+        state.update(handle.read(BLOCK))
     return state.hexdigest()
 
 

@@ -21,13 +21,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from typika import __version__, config, files
+from typika import __version__, config, files, ranks
 from typika.console import say
 from typika.errors import ConfigError, TypikaError
 
 MANIFEST = "run.json"
 RECIPE = "recipe.toml"
-PACKAGES = ("torch", "numpy", "pyarrow", "scikit-learn", "pillow", "transformers")
+PACKAGES = ("torch", "numpy", "pyarrow", "scikit-learn", "pillow", "transformers", "diffusers",
+            "accelerate", "peft")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,13 @@ class Stage:
     name:     the word on the command line.
     causes:   everything that decides its result: settings, and digests of what it reads.
     outputs:  files or folders it writes, relative to the run folder.
+    shared:   whether every rank computes its share of it; else the leader does all.
     """
 
     name: str
     causes: Mapping[str, Any]
     outputs: tuple[str, ...]
+    shared: bool = False
 
     @property
     def digest(self) -> str:
@@ -72,6 +75,10 @@ class Run:
             ConfigError: the folder was made with another configuration (the message shows the
                 difference), holds something else, or is in use by another process.
         """
+        if not ranks.world().leads:
+            ranks.wait()  # until the leader has opened it
+            yield cls.read(folder)
+            return
         _make_folder(folder)
         with _locked(folder):
             files.sweep(folder)
@@ -82,6 +89,7 @@ class Run:
             run = cls(folder, manifest)
             run._write()
             files.write_text(folder / RECIPE, config.as_toml(settings))
+            ranks.wait()
             yield run
 
     @classmethod
@@ -102,8 +110,35 @@ class Run:
         """Run `compute` unless the stage is finished already; True where it ran.
 
         While a stage is under way the manifest holds its digest, so that what a killed process
-        finished of it (a checkpoint, a part file) is used again only under the same causes.
+        finished of it (a checkpoint, a part file) is used again only under the same causes. Of
+        several ranks the leader decides and records; all of them must call this.
         """
+        leads = ranks.world().leads
+        needed = ranks.agree(int(self._begin(stage)) if leads else 0)
+        if not needed:
+            self._reread()
+            return False
+        started = time.monotonic()
+        if leads or stage.shared:
+            compute()
+        ranks.wait()
+        if leads:
+            digests = {name: self._output_digest(name) for name in stage.outputs}
+            self._record(
+                stage,
+                {
+                    "digest": stage.digest,
+                    "outputs": digests,
+                    "seconds": round(time.monotonic() - started, 2),
+                    "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                },
+            )
+        ranks.wait()
+        self._reread()
+        return True
+
+    def _begin(self, stage: Stage) -> bool:
+        """Whether the stage must run; if so, what stood in its place under other causes goes."""
         record = self.manifest["stages"].get(stage.name, {})
         if record.get("digest") == stage.digest and self._complete(stage, record):
             say(f"{stage.name}: already done")
@@ -111,19 +146,12 @@ class Run:
         if record.get("digest") != stage.digest or "finished" in record:
             self._clear(stage)
             self._record(stage, {"digest": stage.digest})
-        started = time.monotonic()
-        compute()
-        digests = {name: self._output_digest(name) for name in stage.outputs}
-        self._record(
-            stage,
-            {
-                "digest": stage.digest,
-                "outputs": digests,
-                "seconds": round(time.monotonic() - started, 2),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            },
-        )
         return True
+
+    def _reread(self) -> None:
+        """What the leader has recorded, for those who follow."""
+        if not ranks.world().leads:
+            self.manifest = _read_manifest(self.folder) or self.manifest
 
     def output_digest(self, name: str) -> str:
         """Digest of everything that the finished stage `name` wrote: a cause of later stages."""

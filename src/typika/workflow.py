@@ -12,18 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
 from typika import config as settings
-from typika import parallel
+from typika import parallel, presets, ranks
 from typika.collection.images import ImageCollection
+from typika.cost import cost
 from typika.diffusion.latents import PART
 from typika.errors import ConfigError, DataError
 from typika.mining.patches import upsample
-from typika.mining.pipeline import STAGES, Mining, MiningConfig
+from typika.mining.pipeline import STAGES, Mining, MiningConfig, collection_model
 from typika.mining.refinement import refine
 from typika.mining.stages import ScoredMaps, score_path
 from typika.report.inputs import report_inputs
@@ -50,6 +50,21 @@ class MineConfig(MiningConfig):
     """Everything that decides a run: what is mined, and how it is shown."""
 
     report: ReportConfig = field(default_factory=ReportConfig)
+
+
+def configure(*sources: Mapping[str, Any], preset: str | None = None) -> MineConfig:
+    """The configuration of nested settings, later ones winning, above a preset.
+
+    Settings nobody gives are those that suit the kind of model: `{"model": {"checkpoint": ...}}`
+    asks for Stable Diffusion.
+
+    preset: "paper": the published settings of Siglidis et al. 2024.
+
+    Raises:
+        ConfigError: a setting or preset that is not known, or a value that cannot be.
+    """
+    given = [presets.named(preset)] if preset else []
+    return settings.build(MineConfig, *presets.underneath([*given, *sources]), *given, *sources)
 
 
 @dataclass(frozen=True)
@@ -135,13 +150,16 @@ def mine(
     *,
     config: MineConfig | None = None,
     workers: int | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> MiningRun:
     """Mine the typical elements of each label of a collection and write a report.
 
     images: folder or metadata table, or the `ImageCollection` that was opened from one.
     out: run folder, `runs/NAME` by default. An unfinished run goes on where it stopped.
+    config: as `configure` makes it; the embedded model by default.
     workers: processes; the result does not depend on it.
+    device: of Stable Diffusion: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
         ConfigError: the run folder was made with another configuration.
@@ -149,7 +167,10 @@ def mine(
     """
     source, config = _source_of(images, config or MineConfig())
     folder = Path(out) if out else default_folder(source)
-    return advance(source, folder, config, last="report", workers=workers, overwrite=overwrite)
+    return advance(
+        source, folder, config, last="report", workers=workers, device=device,
+        overwrite=overwrite,
+    )  # fmt: skip
 
 
 def _source_of(
@@ -170,28 +191,36 @@ def advance(
     *,
     last: str,
     workers: int | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> MiningRun:
     """Run the stages up to `last` in `folder`, skipping those that are done."""
-    with opened(source, folder, config, workers, overwrite) as mining:
+    with opened(source, folder, config, workers, overwrite, device) as mining:
         mining.advance_to(STAGES[-1] if last == "report" else last)
         if last == "report":
             write_report(mining, config)
+    ranks.leave()
     return MiningRun(folder)
 
 
 @contextmanager
 def opened(
-    source: Path, folder: Path, config: MineConfig, workers: int | None, overwrite: bool
+    source: Path,
+    folder: Path,
+    config: MineConfig,
+    workers: int | None,
+    overwrite: bool,
+    device: str = "auto",
 ) -> Iterator[Mining]:
-    """Open the run folder and keep it to this process."""
+    """Open the run folder and keep it to this process, or to its ranks."""
+    model = collection_model(config, device)
     facts = {
         # Relative, so that images and runs can move together.
         "source": Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix(),
-        "device": "cpu",
+        "device": model.device,
     }
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
-        yield Mining(run, source, config, workers or parallel.default_workers())
+        yield Mining(run, source, config, workers or parallel.default_workers(), device)
 
 
 def recorded(folder: Path) -> tuple[Path, MineConfig]:
@@ -278,43 +307,3 @@ def _what_is_wrong(collection: ImageCollection) -> list[str]:
     if repeated:
         lines.append(f"note: {repeated} images nearly repeat another; each such group counts once")
     return lines
-
-
-def cost(collection: ImageCollection, config: MineConfig, workers: int) -> list[str]:
-    """What mining would take, from encoding a few of the images here and now."""
-    from typika.diffusion.encoders import load_encoder
-    from typika.diffusion.models import load_at, n_steps
-
-    rows = np.linspace(0, len(collection) - 1, min(4, len(collection))).astype(int)
-    model = config.model
-    encoder = load_encoder(model.encoder)
-    with parallel.one_thread():
-        encoder.taps(load_at(collection, int(rows[0]), model.sides[0]), model.sides[0])  # warm-up
-        started = time.perf_counter()
-        for row in rows:
-            for side in model.sides:
-                encoder.taps(load_at(collection, int(row), side), side)
-        encode = (time.perf_counter() - started) / len(rows)
-    limits = (model.least_steps, model.most_steps)
-    steps = n_steps(len(collection), model.batch, model.epochs, limits)
-    grids = [(side / 16) ** 2 for side in model.sides]
-    seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
-    trained = min(len(collection.labels), model.contexts)
-    scored = 2 + min(len(collection.labels) - 1, config.score.n_others)  # the null and its own
-    train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
-    cells = sum(grids)
-    score = len(collection) * cells * config.score.n_draws
-    score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
-    seconds = ((encode + REST_SECONDS) * len(collection) + train + score) / workers
-    disk = len(collection) * cells * model.dimensions * 2 / 1e9
-    return [
-        f"cost: about {max(1, round(seconds / 60))} min with {workers} processes, "
-        f"{disk:.1f} GB in the run folder, no download",
-    ]
-
-
-# Seconds of one core: per cell of a training step, or per cell and noise draw of scoring, and what
-# each compared label adds to it.
-TRAIN_SECONDS, TRAIN_CONTEXT_SECONDS = 10e-6, 2.5e-6
-SCORE_SECONDS, SCORE_CONTEXT_SECONDS = 4e-6, 0.6e-6
-REST_SECONDS = 0.05  # of one core, per image: the rival, choosing, grouping, the page

@@ -1,25 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import TypeCheckError
 from numpy.testing import assert_allclose
 from PIL import Image
 from torch import Tensor
 
 from typika.diffusion.denoiser import NULL
-from typika.diffusion.schedule import alpha_sigma, noise_design
+from typika.diffusion.schedule import Density, NoiseDesign, alpha_sigma, noise_design
 from typika.errors import ConfigError, DataError
 from typika.mining.typicality import (
+    ImageTypicality,
     TypicalityConfig,
-    image_typicality,
-    losses,
+    level_spread,
     other_labels,
-    typicality,
+    tally,
+    typicality_maps,
+    unit_gains,
 )
 
 
@@ -34,17 +34,24 @@ class GaussianLabels:
     null_variance: float
     channels: int = 3
     log_snr_range: tuple[float, float] = (-3.0, 1.0)
+    device: torch.device = torch.device("cpu")
 
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(map(str, self.means))
 
-    def predict(self, noisy: Tensor, log_snr: Tensor, contexts: Sequence[int]) -> Tensor:
+    def log_snr(self, quantile: Tensor) -> Tensor:
+        low, high = self.log_snr_range
+        return low + (high - low) * quantile
+
+    def predict(self, noisy: Tensor, log_snr: Tensor, contexts: Tensor) -> Tensor:
         alpha, sigma = (part[:, None, None, None] for part in alpha_sigma(log_snr))
+        means = torch.tensor([*self.means, 0.0])  # the null, -1, is the last
+        variances = torch.tensor([*(1.0 for _ in self.means), self.null_variance])
         found = []
-        for context in contexts:
-            mean = 0.0 if context == NULL else self.means[context]
-            variance = self.null_variance if context == NULL else 1.0
+        for context in contexts.T:
+            mean = means[context][:, None, None, None]
+            variance = variances[context][:, None, None, None]
             total = alpha**2 * variance + sigma**2
             clean = mean + alpha * variance / total * (noisy - alpha * mean)
             noise = (noisy - alpha * clean) / sigma
@@ -61,7 +68,7 @@ class GaussianLabels:
     def encode(self, image: Image.Image) -> Tensor:
         raise NotImplementedError("these latents come from no image")
 
-    def features(self, latent: Tensor) -> Tensor:
+    def features(self, latent: Tensor, context: int) -> Tensor:
         return latent
 
     def loss(self, clean: float, context: int, log_snr: Tensor) -> Tensor:
@@ -81,90 +88,163 @@ def latent(value: float = 2.0, side: int = 6) -> Tensor:
     return torch.full((MODEL.channels, side, side), value)
 
 
-def test_the_estimate_converges_to_the_closed_form() -> None:
-    design = noise_design(400, MODEL.channels, MODEL.log_snr_range, seed=0)
-    found = image_typicality(MODEL, latent(), 2, [0, 1], design)
-    levels = design.log_snr
-    expected = (MODEL.loss(2.0, NULL, levels) - MODEL.loss(2.0, 2, levels)).mean()
-    assert_allclose(found.null.mean.mean(), float(expected), rtol=0.02)
+def one(design: NoiseDesign, value: float, contexts: tuple[int, ...]) -> ImageTypicality:
+    return typicality_maps(MODEL, latent(value)[None], [contexts], design)[0]
+
+
+def expected(design: NoiseDesign, value: float, label: int) -> float:
+    """T over noise, at the levels of a design."""
+    levels = MODEL.log_snr(design.quantile)
+    gain = MODEL.loss(value, NULL, levels) - MODEL.loss(value, label, levels)
+    return float((gain * design.weight).mean())
+
+
+def exact(value: float, label: int) -> float:
+    """T over noise and levels, by quadrature."""
+    return expected(noise_design("midpoints", 4000, 1, 0, side=1), value, label)
+
+
+@pytest.mark.parametrize(
+    ("kind", "within"), [("midpoints", 0.03), ("stratified", 0.03), ("independent", 0.1)]
+)
+def test_the_estimate_converges_to_the_closed_form(kind: str, within: float) -> None:
+    found = one(noise_design(kind, 400, MODEL.channels, seed=0), 2.0, (2, 0, 1))
+    assert_allclose(found.null.mean.mean(), exact(2.0, 2), rtol=within)
+
+
+def test_an_importance_design_estimates_the_same() -> None:
+    density = Density.following([0.2, 1.0, 3.0, 0.5])
+    design = noise_design("importance", 400, MODEL.channels, seed=0, density=density)
+    assert_allclose(one(design, 2.0, (2,)).null.mean.mean(), exact(2.0, 2), rtol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["stratified", "importance", "independent"])
+def test_designs_are_unbiased(kind: str) -> None:
+    density = Density.following([0.1, 2.0, 0.7])
+    means = []
+    for seed in range(400):
+        design = noise_design(kind, 4, 1, seed, density=density, side=1)
+        means.append(expected(design, 0.7, 1))
+    spread = np.std(means) / len(means) ** 0.5
+    assert abs(np.mean(means) - exact(0.7, 1)) < 4 * spread + 1e-6
 
 
 def test_the_error_bar_holds_the_closed_form_as_often_as_it_says() -> None:
     hits = []
     for seed in range(12):
-        design = noise_design(16, MODEL.channels, MODEL.log_snr_range, seed=seed)
-        found = image_typicality(MODEL, latent(), 2, [0, 1], design).null
-        levels = design.log_snr
-        expected = float((MODEL.loss(2.0, NULL, levels) - MODEL.loss(2.0, 2, levels)).mean())
-        hits.append(np.abs(found.mean - expected) <= 2 * found.error)
+        design = noise_design("midpoints", 16, MODEL.channels, seed)
+        found = one(design, 2.0, (2, 0, 1)).null
+        hits.append(np.abs(found.mean - expected(design, 2.0, 2)) <= 2 * found.error)
     assert np.mean(hits) >= 0.95
 
 
 def test_a_label_against_itself_is_exactly_nothing() -> None:
-    design = noise_design(8, MODEL.channels, MODEL.log_snr_range, seed=1)
-    loss = losses(MODEL, latent(), design, [1, 1])
-    found = typicality(loss[0], loss[1])
-    assert not found.mean.any()
-    assert not found.error.any()
+    found = one(noise_design("midpoints", 8, MODEL.channels, seed=1), 2.0, (1, 1))
+    assert found.others is not None
+    assert not found.others.mean.any()
+    assert not found.others.error.any()
 
 
 def test_contrasts_add_up() -> None:
-    design = noise_design(8, MODEL.channels, MODEL.log_snr_range, seed=1)
-    null, first, second = losses(MODEL, latent(), design, [NULL, 0, 2])
-    direct = typicality(first, second).mean
-    assert_allclose(
-        direct, typicality(null, second).mean - typicality(null, first).mean, atol=1e-6
-    )
-    assert_allclose(direct, -typicality(second, first).mean, atol=1e-7)
+    design = noise_design("stratified", 8, MODEL.channels, seed=1)
+    first, second = one(design, 2.0, (0, 2)), one(design, 2.0, (2, 0))
+    assert first.others is not None
+    assert second.others is not None
+    assert_allclose(first.others.mean, -second.others.mean, atol=1e-7)
+    assert_allclose(first.others.mean, first.null.mean - second.null.mean, atol=1e-6)
 
 
 def test_the_own_label_is_typical_and_wins_the_classification() -> None:
-    design = noise_design(8, MODEL.channels, MODEL.log_snr_range, seed=1)
-    found = image_typicality(MODEL, latent(2.0), 2, [0, 1], design)
+    design = noise_design("midpoints", 8, MODEL.channels, seed=1)
+    found = one(design, 2.0, (2, 0, 1))
+    assert found.others is not None
     assert found.others.mean.mean() > 0
     assert found.image_means.argmax() == 0
-    wrong = image_typicality(MODEL, latent(2.0), 0, [1, 2], design)
+    wrong = one(design, 2.0, (0, 1, 2))
+    assert wrong.others is not None
     assert wrong.others.mean.mean() < 0
 
 
-def test_an_image_meets_the_same_noise_whatever_its_shape() -> None:
-    design = noise_design(8, MODEL.channels, MODEL.log_snr_range, seed=1)
-    assert torch.equal(design.noise(4, 5), design.noise(9, 7)[:, :, :4, :5])
-    assert torch.equal(design.noise(6, 6)[:4], -design.noise(6, 6)[4:])
-    assert design.noise(70, 3).shape == (8, 3, 70, 3)
+def test_without_other_labels_there_is_one_map() -> None:
+    design = noise_design("midpoints", 8, MODEL.channels, seed=1)
+    found = one(design, 2.0, (2,))
+    assert found.others is None
+    assert_allclose(found.null.mean, one(design, 2.0, (2, 0, 1)).null.mean, atol=1e-7)
 
 
-def test_antithetic_stratified_draws_vary_less_than_independent_ones() -> None:
-    def spread(independent: bool) -> float:
-        means = []
-        for seed in range(40):
-            generator = torch.Generator().manual_seed(seed)
-            if independent:
-                low, high = MODEL.log_snr_range
-                levels = low + (high - low) * torch.rand(8, generator=generator)
-                noise = torch.randn(8, 3, 2, 2, generator=generator)
-            else:
-                design = noise_design(8, 3, MODEL.log_snr_range, seed=seed)
-                levels, noise = design.log_snr, design.noise(2, 2)
-            alpha, sigma = (part[:, None, None, None] for part in alpha_sigma(levels))
-            z = latent(side=2)
-            predicted = MODEL.predict(alpha * z + sigma * noise, levels, [NULL, 2])
-            squared = (predicted - MODEL.target(z, noise, levels)).square().mean(dim=2)
-            loss = squared * MODEL.weight(levels)[:, None, None]
-            means.append(float((loss[0] - loss[1]).mean()))
-        return float(np.std(means))
-
-    assert spread(independent=False) < 0.7 * spread(independent=True)
+@pytest.mark.parametrize("at_once", [1, 2, 5, 8, 100])
+@pytest.mark.parametrize("kind", ["stratified", "independent"])
+def test_how_many_at_once_changes_nothing(kind: str, at_once: int) -> None:
+    design = noise_design(kind, 8, MODEL.channels, seed=1)
+    latents = torch.stack([latent(value) for value in (2.0, 0.1, -1.0)])
+    contexts = [(2, 0), (1, 2), (0, 1)]
+    together = typicality_maps(MODEL, latents, contexts, design, at_once)
+    for number, found in enumerate(together):
+        alone = typicality_maps(MODEL, latents[number][None], [contexts[number]], design)[0]
+        assert_allclose(found.null.mean, alone.null.mean, atol=1e-6)
+        assert_allclose(found.null.error, alone.null.error, atol=1e-6)
+        assert_allclose(found.image_means, alone.image_means, atol=1e-6)
 
 
-def test_losses_that_do_not_match_are_refused() -> None:
-    # Under the tests' shape checker the annotation speaks before the function does.
-    with pytest.raises((DataError, TypeCheckError)):
-        typicality(torch.zeros(4, 2, 2), torch.zeros(4, 2, 3))
-    with pytest.raises(DataError, match="3 draws"):
-        typicality(torch.zeros(3, 2, 2), torch.zeros(3, 2, 2))
+def test_units_may_be_added_in_rounds() -> None:
+    design = noise_design("stratified", 8, MODEL.channels, seed=1)
+    latents, contexts = latent()[None], torch.tensor([[2, 0]])
+    whole = tally(MODEL, latents, contexts, design, at_once=8)
+    first = tally(MODEL, latents, contexts, design, at_once=8, units=range(2))
+    both = tally(MODEL, latents, contexts, design, at_once=8, units=range(2, 4), onto=first)
+    assert_allclose(whole.maps()[0].null.mean, both.maps()[0].null.mean, atol=1e-7)
+    assert_allclose(whole.maps()[0].null.error, both.maps()[0].null.error, atol=1e-7)
+
+
+def test_pairs_are_the_mean_of_both_signs() -> None:
+    noise = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    given = latent()[None], torch.tensor([0.3]), torch.tensor([[2]])
+    plus = unit_gains(MODEL, given[0], noise, given[1], given[2], pairs=False)
+    minus = unit_gains(MODEL, given[0], -noise, given[1], given[2], pairs=False)
+    both = unit_gains(MODEL, given[0], noise, given[1], given[2], pairs=True)
+    assert_allclose(both, (plus + minus) / 2, atol=1e-6)
+
+
+def test_the_pilot_measures_the_variance_of_a_unit_in_each_bin() -> None:
+    labels, given = torch.tensor([1]), latent(0.9)[None]
+    found = np.mean([level_spread(MODEL, given, labels, seed, 8, at_once=64, bins=4)
+                     for seed in range(40)], axis=0)  # fmt: skip
+    for number in range(4):
+        levels = (number + (torch.arange(400) + 0.5) / 400) / 4
+        canvas = torch.randn(400, 3, 6, 6, generator=torch.Generator().manual_seed(5))
+        design = NoiseDesign(levels, torch.ones(400), canvas, pairs=True)
+        maps = typicality_maps(MODEL, given, [(1,)], design)[0]
+        assert_allclose(found[number], np.mean(maps.null.error**2) * 400, rtol=0.2)
+
+
+def variance(kind: str, density: Density | None = None) -> float:
+    """Of the estimate of one cell over seeds, at eight draws."""
+    means = []
+    for seed in range(300):
+        design = noise_design(kind, 8, MODEL.channels, seed, density=density, side=2)
+        found = typicality_maps(MODEL, latent(0.9, side=2)[None], [(2,)], design)[0]
+        means.append(found.null.mean)
+    return float(np.var(means, axis=0).mean())
+
+
+def test_paired_stratified_weighted_draws_vary_less_than_independent_ones() -> None:
+    spread = level_spread(MODEL, latent(0.9)[None], torch.tensor([2]), 0, 8, at_once=64)
+    density = Density.following(np.sqrt(spread).tolist())
+    independent, stratified = variance("independent"), variance("stratified")
+    assert stratified < 0.6 * independent
+    assert variance("importance", density) < stratified
+
+
+def test_what_does_not_match_is_refused() -> None:
+    design = noise_design("midpoints", 8, MODEL.channels, seed=1)
+    latents = torch.stack([latent(), latent()])
+    with pytest.raises(DataError, match="the same number of labels"):
+        typicality_maps(MODEL, latents, [(0, 1), (0,)], design)
     with pytest.raises(ConfigError, match="n_draws=7"):
         TypicalityConfig(n_draws=7)
+    assert TypicalityConfig(n_draws=7, design="independent").n_draws == 7
+    with pytest.raises(ConfigError, match="against=others"):
+        TypicalityConfig(against="others", n_others=0)
 
 
 def test_other_labels_are_all_or_a_fixed_sample() -> None:

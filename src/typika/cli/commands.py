@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 
 from typika import __version__
 from typika.console import duration, say
+from typika.ranks import world
 
 if TYPE_CHECKING:
     from typika.workflow import MineConfig, MiningRun
@@ -40,6 +41,10 @@ class What:
     "What a label is called, as in 'A car from the {label}s.'"
     null_prompt: Annotated[str | None, Parameter(group=WHAT)] = None
     "What an image of no label is called, as in 'A car.'"
+    model: Annotated[str | None, Parameter(group=WHAT)] = None
+    "Stable Diffusion checkpoint, a folder or a name on the hub; the embedded model by default."
+    preset: Annotated[str | None, Parameter(group=WHAT)] = None
+    "`paper`: the settings of the published method."
     recipe: Annotated[Path | None, Parameter(group=WHAT)] = None
     "TOML file with any of the settings that --dry-run prints."
     set: Annotated[tuple[str, ...], Parameter(group=WHAT, negative="")] = ()
@@ -55,6 +60,10 @@ class How:
     "Run folder; runs/NAME by default."
     workers: Annotated[int | None, Parameter(group=HOW)] = None
     "Processes; one per core by default."
+    device: Annotated[str, Parameter(group=HOW)] = "auto"
+    "Where Stable Diffusion runs: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`."
+    offline: Annotated[bool, Parameter(group=HOW, negative="")] = False
+    "Fetch nothing: the checkpoint must be on this machine."
     overwrite: Annotated[bool, Parameter(group=HOW)] = False
     "Redo what another configuration made in the run folder."
     dry_run: Annotated[bool, Parameter(group=HOW, negative="")] = False
@@ -174,6 +183,8 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
     from typika import workflow
 
     what, how = what or What(), how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     if (images / "run.json").exists() and what == What():
         source, config = workflow.recorded(images)
         folder = images
@@ -185,27 +196,30 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
         return
     started = time.monotonic()
     run = workflow.advance(
-        source, folder, config, last=last, workers=how.workers, overwrite=how.overwrite
-    )
+        source, folder, config, last=last, workers=how.workers, device=how.device,
+        overwrite=how.overwrite,
+    )  # fmt: skip
     _show_end(run, last, time.monotonic() - started)
 
 
 def _configure(what: What) -> MineConfig:
     """Settings from flags over environment over recipe over defaults."""
     from typika import config
-    from typika.workflow import MineConfig
+    from typika.workflow import configure
 
     flags = config.from_settings(dict(config.parse_setting(text) for text in what.set))
     named = {
         "collection": {"label": what.label, "bin": what.bin},
         "prompt": {"label": what.prompt, "null": what.null_prompt},
+        "model": {"checkpoint": what.model},
     }
     given = {
         section: {key: value for key, value in values.items() if value is not None}
         for section, values in named.items()
     }
     recipe = config.read_toml(what.recipe) if what.recipe else {}
-    return config.build(MineConfig, recipe, config.from_environment(os.environ), flags, given)
+    sources = (recipe, config.from_environment(os.environ), flags, given)
+    return configure(*sources, preset=what.preset)
 
 
 def _show_plan(source: Path, settings: MineConfig, workers: int | None) -> None:
@@ -217,6 +231,8 @@ def _show_plan(source: Path, settings: MineConfig, workers: int | None) -> None:
 
 
 def _show_end(run: MiningRun, last: str, seconds: float) -> None:
+    if not world().leads:
+        return
     skipped = run.collection.skipped
     if skipped:
         say(f"{len(skipped)} items skipped; see {run.folder / 'skipped.csv'}")

@@ -10,9 +10,9 @@ Legend: `m` cells, `b` images, `d` latent channels, `c` labels, `k` contexts, `n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from typika.diffusion.denoiser import NULL, Draws, Latent, Levels, Predictions
+from typika.diffusion.denoiser import NULL, Contexts, Draws, Features, Latent, Levels, Predictions
 from typika.diffusion.encoders import DEFAULT, Encoder
 from typika.diffusion.latents import Batch, check_cells
 from typika.diffusion.schedule import alpha_sigma
@@ -38,6 +38,7 @@ SHARPNESS_RATE = 10.0  # a single number moves too little in a few hundred steps
 class EmbeddedConfig:
     """The embedded model."""
 
+    kind: Literal["embedded"] = "embedded"
     encoder: str = (
         DEFAULT  # the installed encoder, or a transformers vision model by folder or name
     )
@@ -77,6 +78,11 @@ class EmbeddedConfig:
             raise ConfigError(f"most_steps={self.most_steps}: need {self.least_steps} or more")
         if not 0 <= self.held_out <= 0.5:
             raise ConfigError(f"held_out={self.held_out}: need a share in [0, 0.5]")
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """The settings that decide the latents."""
+        return {"encoder": self.encoder, "sides": self.sides, "dimensions": self.dimensions}
 
 
 class CellDenoiser(nn.Module):
@@ -251,23 +257,37 @@ class EmbeddedDenoiser:
     ) -> None:
         self.encoder, self.space, self.network = encoder, space, network.eval()
         self.labels, self.side, self.log_snr_range = labels, side, log_snr_range
-        self.channels = space.channels
+        self.channels, self.device = space.channels, torch.device("cpu")
 
     def encode(self, image: Image.Image) -> Latent:
         """Whitened features of the image at this scale."""
         return self.space.project(self.encoder.taps(image, self.side))
 
+    def log_snr(self, quantile: Levels) -> Levels:
+        """Uniform over the range of λ."""
+        low, high = self.log_snr_range
+        return low + (high - low) * quantile
+
     @torch.inference_mode()
-    def predict(self, noisy: Draws, log_snr: Levels, contexts: Sequence[int]) -> Predictions:
-        """V under each context: one pass for all of them."""
+    def predict(self, noisy: Draws, log_snr: Levels, contexts: Contexts) -> Predictions:
+        """V under each context: one pass for all noisy latents that share their contexts."""
+        sets, of_draw = torch.unique(contexts, dim=0, return_inverse=True)
+        if len(sets) == 1:
+            return self._predict(noisy, log_snr, sets[0].tolist())
+        found = noisy.new_empty(contexts.shape[1], *noisy.shape)
+        for number, own in enumerate(sets.tolist()):
+            draws = torch.nonzero(of_draw == number).ravel()
+            found[:, draws] = self._predict(noisy[draws], log_snr[draws], own)
+        return found
+
+    def _predict(self, noisy: Draws, log_snr: Levels, contexts: Sequence[int]) -> Predictions:
         n, _, height, width = noisy.shape
         cells = noisy.permute(0, 2, 3, 1).flatten(0, 2)
         draw = torch.arange(n).repeat_interleave(height * width)
-        hidden = self.network.hidden(cells, log_snr, draw)
-        v = self.network.predictions(hidden, contexts)
+        v = self.network.predictions(self.network.hidden(cells, log_snr, draw), contexts)
         return v.reshape(n, height, width, len(contexts), -1).permute(3, 0, 4, 1, 2)
 
-    def target(self, latent: Latent, noise: Draws, log_snr: Levels) -> Draws:
+    def target(self, latent: Draws, noise: Draws, log_snr: Levels) -> Draws:
         """V = α ε − σ z."""
         alpha, sigma = (part[:, None, None, None] for part in alpha_sigma(log_snr))
         return alpha * noise - sigma * latent
@@ -276,6 +296,6 @@ class EmbeddedDenoiser:
         """σ², which turns a squared error of v into one of the clean latent."""
         return torch.sigmoid(-log_snr)
 
-    def features(self, latent: Latent) -> Latent:
-        """The encoder's standardised features, for comparing patches."""
+    def features(self, latent: Latent, context: int) -> Features:  # noqa: ARG002
+        """The encoder's standardised features, for comparing patches, whatever the label."""
         return self.space.unwhiten(latent)

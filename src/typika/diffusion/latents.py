@@ -123,6 +123,11 @@ class LatentStore:
     def __len__(self) -> int:
         return len(self.shapes)
 
+    @property
+    def channels(self) -> int:
+        """Size of a cell."""
+        return int(self._open(0).shape[1])
+
     def latent(self, row: int) -> Float[Tensor, "d h w"]:
         """The latent of one image, float32."""
         height, width = self.shapes[row]

@@ -7,10 +7,10 @@ needs no download and no GPU.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from numpy import ndarray
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from typika import config as settings
 from typika.collection.images import ImageCollection
-from typika.diffusion.denoiser import Denoiser
+from typika.diffusion.batches import BatchSize
+from typika.diffusion.denoiser import Denoiser, Latent
 from typika.diffusion.embedded import (
     CellDenoiser,
     EmbeddedConfig,
@@ -39,11 +41,50 @@ PILOT = 128  # images that the latent space is fitted to
 
 
 @runtime_checkable
+class Latents(Protocol):
+    """The latents of a collection, as scoring reads them."""
+
+    def latent(self, row: int) -> Latent:
+        """The latent of one image, float32 on the CPU."""
+        ...
+
+
+@runtime_checkable
 class CollectionModel(Protocol):
     """A kind of model that is fitted to a collection inside a run folder.
 
     Every method may be interrupted and called again.
     """
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """Settings that decide the latents."""
+        ...
+
+    @property
+    def fitting(self) -> Mapping[str, Any]:
+        """Settings that decide the fitted model."""
+        ...
+
+    @property
+    def folders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where under the run folder `encode` and `train` write."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether several ranks encode, train and score together; else the leader does alone."""
+        ...
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether images are scored one at a time, on the CPU in processes of one thread."""
+        ...
+
+    @property
+    def canvas(self) -> int:
+        """Side in latent cells of the noise that images share."""
+        ...
 
     def encode(self, collection: ImageCollection, folder: Path, workers: int) -> None:
         """Write the latents of every image under `folder`/latents."""
@@ -63,13 +104,35 @@ class CollectionModel(Protocol):
         """The fitted denoisers, one per scale."""
         ...
 
-    def latents(self, n_images: int, folder: Path) -> tuple[LatentStore, ...]:
+    def latents(self, n_images: int, folder: Path) -> tuple[Latents, ...]:
         """The latents of each scale."""
+        ...
+
+    def rival_latents(self, n_images: int, folder: Path) -> tuple[LatentStore, ...]:
+        """The features that the built-in rival learns from."""
+        ...
+
+    def batch_size(self, n_draws: int, folder: Path) -> BatchSize:
+        """How many noisy latents one scoring call takes, of images with `n_draws` each."""
+        ...
+
+    def workers(self, wanted: int) -> int:
+        """Processes that scoring uses."""
         ...
 
     @property
     def description(self) -> str:
         """What a reader of the report should know the model by."""
+        ...
+
+    @property
+    def loss(self) -> str:
+        """What it was fitted by, for the report."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs, for the record."""
         ...
 
 
@@ -97,6 +160,32 @@ class EmbeddedModel:
     config: EmbeddedConfig
     optimiser: OptimiserConfig
     seed: int
+
+    folders: ClassVar[tuple[tuple[str, ...], tuple[str, ...]]] = (
+        ("latents", "model/space"),
+        ("model/denoiser",),
+    )
+    shared: ClassVar[bool] = False
+    in_turn: ClassVar[bool] = True
+    canvas: ClassVar[int] = 64
+    device: ClassVar[str] = "cpu"
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """See `CollectionModel`."""
+        return self.config.encoding
+
+    @property
+    def fitting(self) -> Mapping[str, Any]:
+        """See `CollectionModel`."""
+        return {"model": settings.as_values(self.config),
+                "optimiser": settings.as_values(self.optimiser)}  # fmt: skip
+
+    @property
+    def loss(self) -> str:
+        """Which loss, and the classifier's share in it."""
+        hybrid = self.config.loss == "hybrid"
+        return f"hybrid, γ = {self.config.gamma:g}" if hybrid else "faithful"
 
     @property
     def description(self) -> str:
@@ -170,6 +259,18 @@ class EmbeddedModel:
         """Open the latents of each scale."""
         paths = (self._latents_path(folder, side) for side in self.config.sides)
         return tuple(LatentStore(path, n_images) for path in paths)
+
+    def rival_latents(self, n_images: int, folder: Path) -> tuple[LatentStore, ...]:
+        """The same features that the denoisers see."""
+        return self.latents(n_images, folder)
+
+    def batch_size(self, n_draws: int, folder: Path) -> BatchSize:
+        """All draws of an image."""
+        return BatchSize("scoring", n_draws, torch.device("cpu"), folder)
+
+    def workers(self, wanted: int) -> int:
+        """As many as wanted."""
+        return wanted
 
     def _pilot(self, collection: ImageCollection) -> list[int]:
         """Images for the latent space, taken from the labels in turn so that each is heard."""

@@ -1,14 +1,19 @@
-"""The noise schedule and the fixed noise design. Pure functions.
+"""Noise levels, and the fixed noise design under which a collection is scored. Pure functions.
 
 `λ = log(α²/σ²)` is the log signal-to-noise ratio, with α² + σ² = 1; a noisy latent is
-z_λ = α z + σ ε. With v-prediction the target is v = α ε − σ z.
-Legend: `n` draws, `c h w` latent channels and grid.
+z_λ = α z + σ ε. With v-prediction the target is v = α ε − σ z. Every model says which
+distribution of λ its typicality is the expectation over, as a function of a quantile u in [0, 1);
+a design chooses quantiles, and so serves every model.
+Legend: `n` draws, `m` units of a design, `c h w` latent channels and grid, `b` bins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +21,10 @@ from torch import Tensor
 from typika.errors import ConfigError
 
 Levels = Float[Tensor, " n"]
+Kind = Literal["midpoints", "stratified", "importance", "independent"]
+
+TIMESTEPS = 1000  # of Stable Diffusion's schedule
+FLOOR = 0.1  # share of uniform sampling in an importance density, so that no weight exceeds 10
 
 
 def alpha_sigma(log_snr: Levels) -> tuple[Levels, Levels]:
@@ -23,47 +32,170 @@ def alpha_sigma(log_snr: Levels) -> tuple[Levels, Levels]:
     return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
 
+def log_snr_of_betas(betas: Sequence[float] | np.ndarray) -> Float[np.ndarray, " t"]:
+    """λ of every timestep of a discrete schedule: log(ᾱ_t / (1 − ᾱ_t)), ᾱ_t = Π (1 − β)."""
+    kept = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
+    # A schedule that ends in pure noise has ᾱ = 0 there; the level stays finite.
+    kept = np.clip(kept, 1e-8, 1 - 1e-8)
+    levels: np.ndarray = np.log(kept) - np.log1p(-kept)
+    return levels
+
+
+def stable_diffusion_log_snr() -> Float[np.ndarray, " t"]:
+    """λ of the 1,000 timesteps of Stable Diffusion 1, the schedule that timesteps refer to.
+
+    β is the square of a line from √0.00085 to √0.012 (Rombach et al. 2022).
+    """
+    return log_snr_of_betas(np.linspace(0.00085**0.5, 0.012**0.5, TIMESTEPS) ** 2)
+
+
 @dataclass(frozen=True)
-class NoiseDesign:
-    """The (ε, λ) pairs under which every image of a collection is scored.
+class Density:
+    """A piecewise constant density over [0, 1), from which quantiles are drawn.
 
-    Every image meets the same noise, so that common errors cancel in the ranking. Levels are
-    stratified in λ; each level is used twice, with ε and with −ε (antithetic), which is unbiased
-    and cheaper than independent draws.
-
-    log_snr: (n,); canvas: (n/2, c, H, W), from whose corner each image's noise is cut, so that
-    images of different shape share it too.
+    height: (b,) of each of b equal bins, mean one.
     """
 
-    log_snr: Levels
-    canvas: Float[Tensor, "m c H W"]
+    height: tuple[float, ...]
 
-    def noise(self, height: int, width: int) -> Float[Tensor, "n c h w"]:
-        """ε of every draw for a latent grid of this size: draw i and draw i + n/2 are opposite.
+    @classmethod
+    def following(cls, spread: Sequence[float]) -> Density:
+        """Neyman's allocation: as high as the spread of each bin, above a floor of uniform."""
+        values = np.asarray(spread, dtype=np.float64)
+        shape = values / values.mean() if values.mean() > 0 else np.ones_like(values)
+        return cls(tuple((FLOOR + (1 - FLOOR) * shape).tolist()))
+
+    def quantile(self, uniform: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Inverse of the distribution function."""
+        total = np.concatenate([[0.0], np.cumsum(self.height) / len(self.height)])
+        edges = np.arange(len(self.height) + 1) / len(self.height)
+        return np.minimum(np.interp(uniform, total / total[-1], edges), np.nextafter(1, 0))
+
+    def at(self, quantile: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """The density at each quantile."""
+        heights = np.asarray(self.height)
+        return heights[(quantile * len(heights)).astype(int)]
+
+
+@dataclass(frozen=True)
+class NoiseDesign:
+    """The (ε, u) draws under which every image of a collection is scored.
+
+    Every image meets the same noise, so that common errors cancel in the ranking. A unit is one
+    draw, or an antithetic pair: the same level with ε and with −ε. Any average over units is an
+    unbiased estimate of the expectation over (ε, u), but for `midpoints`, which are no sample.
+
+    quantile: (m,) u of each unit; weight: (m,) density of uniform over density drawn from;
+    canvas: (m, c, H, W), from whose corner each image's noise is cut, so that images of different
+    shape share it too; pairs: whether units are antithetic pairs.
+    """
+
+    quantile: Float[Tensor, " m"]
+    weight: Float[Tensor, " m"]
+    canvas: Float[Tensor, "m c H W"]
+    pairs: bool
+
+    @property
+    def n_units(self) -> int:
+        """Units, m."""
+        return len(self.quantile)
+
+    @property
+    def per_unit(self) -> int:
+        """Draws of a unit."""
+        return 2 if self.pairs else 1
+
+    @property
+    def n_draws(self) -> int:
+        """Draws in all: noisy latents of one image."""
+        return self.n_units * self.per_unit
+
+    def noise(self, height: int, width: int) -> Float[Tensor, "m c h w"]:
+        """ε of every unit for a latent grid of this size.
 
         A grid larger than the canvas repeats it, mirrored in neither axis; cells of one image are
         then not independent, which the error bars do not know.
         """
         down = -(-height // self.canvas.shape[2])
         across = -(-width // self.canvas.shape[3])
-        cut = self.canvas.repeat(1, 1, down, across)[:, :, :height, :width]
-        # Channels last, as latents are stored: the denoiser then reads cells without a copy.
-        return torch.cat([cut, -cut]).contiguous(memory_format=torch.channels_last)
+        return self.canvas.repeat(1, 1, down, across)[:, :, :height, :width]
+
+    def to(self, device: torch.device) -> NoiseDesign:
+        """The same design on a device."""
+        quantile, weight = self.quantile.to(device), self.weight.to(device)
+        return NoiseDesign(quantile, weight, self.canvas.to(device), self.pairs)
 
 
 def noise_design(
-    n_draws: int, channels: int, log_snr_range: tuple[float, float], seed: int, side: int = 64
+    kind: Kind,
+    n_draws: int,
+    channels: int,
+    seed: int,
+    *,
+    density: Density | None = None,
+    side: int = 64,
 ) -> NoiseDesign:
-    """Make the design: `n_draws`/2 stratum midpoints of λ, each with an antithetic pair.
+    """Make the design of a collection.
+
+    midpoints: pairs at the midpoints of equal strata of u. stratified: pairs at a scrambled van
+    der Corput sequence: one level in each stratum, and any 2^j first units are stratified too.
+    importance: the same through the inverse of `density`, weighted. independent: single draws with
+    independent u and ε, as published.
+
+    side: of the canvas, in latent cells.
 
     Raises:
-        ConfigError: `n_draws` is odd or under four (two pairs are the least that give an error).
+        ConfigError: `n_draws` is under four, or odd where draws come in pairs; or an importance
+            design without a density.
     """
-    if n_draws < 4 or n_draws % 2:
+    pairs = kind != "independent"
+    if n_draws < 4 or (pairs and n_draws % 2):
         raise ConfigError(f"n_draws={n_draws}: need an even number, at least 4")
-    low, high = log_snr_range
-    n_levels = n_draws // 2
-    midpoints = low + (high - low) * (torch.arange(n_levels) + 0.5) / n_levels
+    n_units = n_draws // 2 if pairs else n_draws
+    quantile, weight = _quantiles(kind, n_units, seed, density)
     generator = torch.Generator().manual_seed(seed)
-    canvas = torch.randn(n_levels, channels, side, side, generator=generator)
-    return NoiseDesign(midpoints.repeat(2), canvas)
+    canvas = torch.randn(n_units, channels, side, side, generator=generator)
+    return NoiseDesign(
+        torch.from_numpy(quantile.astype(np.float32)),
+        torch.from_numpy(weight.astype(np.float32)),
+        canvas,
+        pairs,
+    )
+
+
+def pilot_design(bins: int, channels: int, seed: int, side: int = 64) -> NoiseDesign:
+    """Two antithetic pairs in each of `bins` equal bins of u, bin after bin."""
+    rng = np.random.default_rng([seed, 9])
+    quantile = (np.arange(2 * bins) // 2 + rng.random(2 * bins)) / bins
+    generator = torch.Generator().manual_seed(seed + 1)
+    canvas = torch.randn(2 * bins, channels, side, side, generator=generator)
+    levels = torch.from_numpy(quantile.astype(np.float32))
+    return NoiseDesign(levels, torch.ones_like(levels), canvas, pairs=True)
+
+
+def _quantiles(
+    kind: Kind, n_units: int, seed: int, density: Density | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if kind == "midpoints":
+        return (np.arange(n_units) + 0.5) / n_units, np.ones(n_units)
+    if kind == "independent":
+        return np.random.default_rng([seed, 3]).random(n_units), np.ones(n_units)
+    uniform = scrambled(n_units, seed)
+    if kind == "stratified":
+        return uniform, np.ones(n_units)
+    if density is None:
+        raise ConfigError("an importance design needs the density that a pilot found")
+    quantile = density.quantile(uniform)
+    return quantile, 1 / density.at(quantile)
+
+
+def scrambled(count: int, seed: int) -> Float[np.ndarray, " m"]:
+    """First points of a scrambled van der Corput sequence, each uniform on [0, 1).
+
+    Of the first 2^j points one lies in each of 2^j equal strata.
+    """
+    from scipy.stats.qmc import Sobol
+
+    rng = np.random.default_rng([seed, 5])
+    points: np.ndarray = Sobol(1, scramble=True, rng=rng).random_base2((count - 1).bit_length())
+    return points[:count, 0]

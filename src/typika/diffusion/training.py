@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine, moving average of weights, exact resume.
+"""The training loop: AdamW, warm-up, moving average of weights, exact resume.
 
 What a step sees is a function of (seed, step), so a run that was killed and resumed gives the same
 weights, bit for bit, as one that was not.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -31,7 +32,8 @@ class OptimiserConfig:
     learning_rate: float = 5e-3  # at its highest, after the warm-up
     betas: tuple[float, float] = (0.9, 0.98)  # AdamW's moments
     weight_decay: float = 0.02  # on matrices only
-    warm_up: int = 50  # steps
+    warm_up: int = 50  # steps, but not more than a tenth of them
+    schedule: Literal["cosine", "constant"] = "cosine"  # of the rate after the warm-up
     clip: float = 1.0  # greatest norm of a gradient
     ema: float = 0.99  # share of the moving average that a step keeps
 
@@ -51,10 +53,12 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def learning_rate(step: int, n_steps: int, config: OptimiserConfig) -> float:
-    """Linear warm-up, then a cosine to zero."""
+    """Linear warm-up, then a cosine to zero, or the same rate to the end."""
     warm_up = min(config.warm_up, max(n_steps // 10, 1))
     if step < warm_up:
         return config.learning_rate * (step + 1) / warm_up
+    if config.schedule == "constant":
+        return config.learning_rate
     progress = (step - warm_up) / max(n_steps - warm_up, 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -72,13 +76,17 @@ def fit(
     Every tenth of the way the state goes to `checkpoint`, and training starts from what is there.
     Returns the mean loss of each tenth.
     """
-    trainer = _Trainer(network, config)
+    trainer = Trainer(dict(network.named_parameters()), config)
     start = trainer.restore(checkpoint) if checkpoint.exists() else 0
     advance(start)
     every = max(n_steps // 10, 1)
     recent: list[float] = []
     for step in range(start, n_steps):
-        recent.append(trainer.step(step_loss(step), learning_rate(step, n_steps, config)))
+        loss = step_loss(step)
+        trainer.forget_gradients()
+        loss.backward()  # type: ignore[no-untyped-call]
+        trainer.update(learning_rate(step, n_steps, config))
+        recent.append(float(loss.detach()))
         advance(1)
         if (step + 1) % every == 0 or step + 1 == n_steps:
             trainer.history.append(sum(recent) / len(recent))
@@ -88,13 +96,16 @@ def fit(
     return trainer.history
 
 
-class _Trainer:
-    """A network, its optimiser and the moving average of its weights."""
+class Trainer:
+    """Weights, their optimiser and their moving average, and all of it as named tensors."""
 
-    def __init__(self, network: nn.Module, config: OptimiserConfig) -> None:
-        self.network, self.config = network, config
-        self.parameters = dict(network.named_parameters())
-        self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
+    def __init__(self, parameters: Mapping[str, nn.Parameter], config: OptimiserConfig) -> None:
+        self.parameters, self.config = dict(parameters), config
+        # Without an average the weights stand for it, and no memory is spent on a copy.
+        self.average = {
+            name: value.detach().clone() if config.ema else value.detach()
+            for name, value in self.parameters.items()
+        }
         decayed = [value for value in self.parameters.values() if value.ndim > 1]
         others = [value for value in self.parameters.values() if value.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
@@ -105,52 +116,98 @@ class _Trainer:
             betas=config.betas,
         )
         self.steps = 0
-        self.history: list[float] = []
+        self.history: list[Any] = []  # whatever the loop wants to remember of its losses
 
-    def step(self, loss: Tensor, rate: float) -> float:
+    def forget_gradients(self) -> None:
+        """Start a new step."""
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def update(self, rate: float) -> None:
+        """One step along the gradients, clipped, at a learning rate."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimiser.step()
         self.steps += 1
+        if not self.config.ema:
+            return
         # Early on the average follows the weights, or it would remember the random start.
         keep = min(self.config.ema, self.steps / (self.steps + 10))
         for name, value in self.parameters.items():
             self.average[name].lerp_(value.detach(), 1 - keep)
-        return float(loss.detach())
 
-    def save(self, path: Path) -> None:
+    def state(self) -> tuple[State, dict[str, str]]:
+        """Everything that training goes on from: tensors, and metadata for their file."""
         tensors: State = {}
         for name, value in self.parameters.items():
             tensors[f"weight/{name}"] = value.detach()
-            tensors[f"average/{name}"] = self.average[name]
+            if self.config.ema:
+                tensors[f"average/{name}"] = self.average[name]
             for moment, moment_value in self.optimiser.state[value].items():
                 tensors[f"{moment}/{name}"] = moment_value
-        with whole_file(path) as temporary:
-            # One plain write: a memory-mapped one would turn a full disk into a crash.
-            metadata = {"step": str(self.steps), "history": json.dumps(self.history)}
-            temporary.write_bytes(save(tensors, metadata=metadata))
+        return tensors, {"step": str(self.steps), "history": json.dumps(self.history)}
 
-    def restore(self, path: Path) -> int:
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata()
-            self.steps, self.history = int(metadata["step"]), json.loads(metadata["history"])
-        tensors = load_file(path)
+    def take_up(self, tensors: State, metadata: Mapping[str, str]) -> int:
+        """Go on from what `state` gave; returns the number of steps done."""
+        self.steps, self.history = int(metadata["step"]), json.loads(metadata["history"])
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(tensors[f"weight/{name}"])
-                self.average[name].copy_(tensors[f"average/{name}"])
-                # A weight that the loss does not reach has no moments.
+                if self.config.ema:
+                    self.average[name].copy_(tensors[f"average/{name}"])
+                # A weight that the loss does not reach has no moments. The count of steps stays
+                # on the CPU, where the optimiser keeps it.
                 self.optimiser.state[value] = {
-                    moment: tensors[f"{moment}/{name}"]
+                    moment: found if moment == "step" else found.to(value.device)
                     for moment in ("step", "exp_avg", "exp_avg_sq")
-                    if f"{moment}/{name}" in tensors
+                    if (found := tensors.get(f"{moment}/{name}")) is not None
                 }
         return self.steps
 
+    def save(self, path: Path) -> None:
+        """Write the state to one safetensors file."""
+        tensors, metadata = self.state()
+        with whole_file(path) as temporary:
+            # One plain write: a memory-mapped one would turn a full disk into a crash.
+            temporary.write_bytes(save(tensors, metadata=metadata))
+
+    def restore(self, path: Path) -> int:
+        """Go on from what `save` wrote; returns the number of steps done."""
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata()
+        return self.take_up(load_file(path), metadata)
+
     def install_average(self) -> None:
+        """Put the moving average in the place of the weights."""
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(self.average[name])
+
+
+SHARD = 1 << 30  # bytes of tensors per file of a checkpoint of many
+
+
+def save_shards(tensors: State, metadata: Mapping[str, str], folder: Path) -> None:
+    """Write tensors to safetensors files of about a gigabyte, so that no copy of all is needed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shard: State = {}
+    number = size = 0
+    names = list(tensors)
+    for name in names:
+        shard[name] = tensors[name].cpu().contiguous()
+        size += shard[name].numel() * shard[name].element_size()
+        if size >= SHARD or name == names[-1]:
+            path = folder / f"part-{number:05d}.safetensors"
+            path.write_bytes(save(shard, metadata=dict(metadata)))
+            shard, size, number = {}, 0, number + 1
+
+
+def load_shards(folder: Path) -> tuple[State, dict[str, str]]:
+    """Read what `save_shards` wrote."""
+    tensors: State = {}
+    metadata: dict[str, str] = {}
+    for path in sorted(folder.glob("part-*.safetensors")):
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata()
+        tensors.update(load_file(path))
+    return tensors, metadata

@@ -19,11 +19,13 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from typika import config as settings
+from typika import ranks
 from typika.baselines.probes import RivalConfig
 from typika.collection.images import ImageCollection
 from typika.collection.prompts import PromptTemplate
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.models import CollectionModel, EmbeddedModel
+from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
@@ -67,7 +69,7 @@ class MiningConfig:
     seed: int = 0
     collection: CollectionConfig = field(default_factory=CollectionConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
-    model: EmbeddedConfig = field(default_factory=EmbeddedConfig)
+    model: EmbeddedConfig | StableConfig = field(default_factory=EmbeddedConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rival: RivalConfig = field(default_factory=RivalConfig)
     score: TypicalityConfig = field(default_factory=TypicalityConfig)
@@ -87,6 +89,7 @@ class Mining:
     source: Path
     config: MiningConfig
     workers: int
+    device: str = "auto"  # of models that can use one
 
     @property
     def folder(self) -> Path:
@@ -96,7 +99,7 @@ class Mining:
     @property
     def model(self) -> CollectionModel:
         """The kind of model that the configuration asks for."""
-        return EmbeddedModel(self.config.model, self.config.optimiser, self.config.seed)
+        return collection_model(self.config, self.device)
 
     @property
     def collection(self) -> ImageCollection:
@@ -125,34 +128,38 @@ class Mining:
         self.run.stage(Stage(name="collect", causes=causes, outputs=outputs), compute)
 
     def _encode(self) -> None:
-        causes = self._causes("collect", seed=self.config.seed, model=_encoding(self.config.model))
+        model = self.model
+        causes = self._causes("collect", seed=self.config.seed, model=model.encoding)
         self.run.stage(
-            Stage(name="encode", causes=causes, outputs=("latents", "model/space")),
-            lambda: self.model.encode(self.collection, self.folder, self.workers),
+            Stage(name="encode", causes=causes, outputs=model.folders[0], shared=model.shared),
+            lambda: model.encode(self.collection, self.folder, self.workers),
         )
 
     def _train(self) -> None:
+        model = self.model
         causes = self._causes(
-            "collect", "encode", seed=self.config.seed, model=self.config.model,
+            "collect", "encode", seed=self.config.seed, model=model.fitting,
             optimiser=self.config.optimiser, rival=self.config.rival,
         )  # fmt: skip
 
         def compute() -> None:
             collection = self.collection
             trained_on = training_images(collection, self.config)
-            rows = self.model.train(collection, trained_on, self.folder, self.workers)
+            rows = model.train(collection, trained_on, self.folder, self.workers)
+            if not ranks.world().leads:
+                return
             rows += stages.train_rivals(self, collection, trained_on)
             lines = [json.dumps(row) for row in rows]
             write_text(self.folder / "metrics.jsonl", "\n".join(lines) + "\n")
 
-        outputs = ("model/denoiser", "model/rival", "metrics.jsonl")
-        self.run.stage(Stage(name="train", causes=causes, outputs=outputs), compute)
+        outputs = (*model.folders[1], "model/rival", "metrics.jsonl")
+        stage = Stage(name="train", causes=causes, outputs=outputs, shared=model.shared)
+        self.run.stage(stage, compute)
 
     def _score(self) -> None:
         causes = self._causes("train", seed=self.config.seed, score=self.config.score)
-        self.run.stage(
-            Stage(name="score", causes=causes, outputs=("scores",)), lambda: stages.score(self)
-        )
+        stage = Stage(name="score", causes=causes, outputs=("scores",), shared=self.model.shared)
+        self.run.stage(stage, lambda: stages.score(self))
 
     def _select(self) -> None:
         causes = self._causes(
@@ -204,6 +211,10 @@ def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[n
     return trained_on
 
 
-def _encoding(model: EmbeddedConfig) -> dict[str, Any]:
-    """The part of the model's settings that decides the latents."""
-    return {"encoder": model.encoder, "sides": model.sides, "dimensions": model.dimensions}
+def collection_model(config: MiningConfig, device: str = "auto") -> CollectionModel:
+    """The kind of model that a configuration asks for; loads nothing."""
+    if isinstance(config.model, StableConfig):
+        from typika.diffusion.stable_model import StableModel
+
+        return StableModel(config.model, config.prompt.template(), config.seed, device)
+    return EmbeddedModel(config.model, config.optimiser, config.seed)

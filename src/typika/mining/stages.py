@@ -6,28 +6,36 @@ the place of an image in the collection.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from typika import ranks
 from typika.baselines.probes import CellClassifier, evidence, load_rival, train_rival
 from typika.collection.images import ImageCollection
+from typika.diffusion.batches import BatchSize
 from typika.diffusion.denoiser import Denoiser
 from typika.diffusion.latents import PART, LatentStore, n_parts, part_rows
-from typika.diffusion.models import CollectionModel
-from typika.diffusion.schedule import NoiseDesign, noise_design
+from typika.diffusion.models import CollectionModel, Latents
+from typika.diffusion.schedule import Density, NoiseDesign, noise_design
+from typika.files import write_text
 from typika.mining import clusters, features, patches
 from typika.mining.typicality import (
+    ImageTypicality,
     TypicalityConfig,
     TypicalityMap,
-    image_typicality,
+    level_spread,
     other_labels,
+    typicality_maps,
 )
 from typika.parallel import Advance, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
@@ -39,6 +47,12 @@ LONGEST = 768  # pixels of the long side of a map that boxes are sought on
 THUMBNAIL = 112  # pixels a side of the pictures in patches.parquet
 SELECTIONS = ("typical", "random", "negative")
 MAPS = ("null", "null_error", "others", "others_error", "evidence")
+MAP = pa.list_(pa.float32())
+KINDS = {
+    name: pa.int32()
+    for name in ("height", "width", "evidence_height", "evidence_width", "predicted",
+                 "rival_predicted")
+}  # fmt: skip
 
 
 # --- train: the rival ---------------------------------------------------------------------------
@@ -50,7 +64,7 @@ def train_rivals(
     """Train the built-in rival on the latents of each scale; rows for metrics.jsonl."""
     tasks = [
         (mining, collection.label_index, len(collection.labels), trained_on, number)
-        for number in range(len(mining.model.latents(len(collection), mining.folder)))
+        for number in range(len(mining.model.rival_latents(len(collection), mining.folder)))
     ]
     histories = run_tasks(
         _train_rival, tasks, workers=mining.workers, name="Training the rival", total=len(tasks)
@@ -70,7 +84,7 @@ def _train_rival(
     number: int,
     advance: Advance,
 ) -> list[float]:
-    store = mining.model.latents(len(label_index), mining.folder)[number]
+    store = mining.model.rival_latents(len(label_index), mining.folder)[number]
     config = mining.config
     history = train_rival(
         config.rival, config.optimiser, store, label_index, n_labels, trained_on,
@@ -95,28 +109,45 @@ def score_path(folder: Path, part: int) -> Path:
 def score(mining: Mining) -> None:
     """Write the typicality maps of every image for its own label, part by part."""
     collection = mining.collection
+    densities = level_densities(mining, collection)
     missing = [
         part
         for part in range(n_parts(len(collection)))
         if not score_path(mining.folder, part).exists()
     ]
-    hands = max(1, min(len(missing), 4 * mining.workers))
-    tasks = [(mining, collection, missing[hand::hands]) for hand in range(hands)]
+    missing = ranks.world().share(missing)
+    workers = mining.model.workers(mining.workers)
+    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
+    tasks = [(mining, collection, densities, missing[hand::hands]) for hand in range(hands)]
     total = sum(len(part_rows(part, len(collection))) for part in missing)
-    run_tasks(_score_parts, tasks, workers=mining.workers, name="Scoring", total=total)
+    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One denoiser with the latents it scores and the noise that all of them meet."""
+
+    denoiser: Denoiser
+    latents: Latents
+    design: NoiseDesign
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scoring needs: per scale a denoiser, its latents, its noise and its rival."""
+    """What scoring needs: a denoiser per scale, and the rival with its own features."""
 
-    scales: tuple[tuple[Denoiser, LatentStore, NoiseDesign, CellClassifier], ...]
+    scales: tuple[Scale, ...]
+    rivals: tuple[tuple[CellClassifier, LatentStore], ...]
+    batch: BatchSize
+    in_turn: bool
     n_labels: int
     config: TypicalityConfig
     seed: int
 
     @classmethod
-    def open(cls, mining: Mining, collection: ImageCollection) -> Scorer:
+    def open(
+        cls, mining: Mining, collection: ImageCollection, densities: Sequence[Density]
+    ) -> Scorer:
         """Load the models of a trained run."""
         model: CollectionModel = mining.model
         labels, config, seed = collection.labels, mining.config.score, mining.config.seed
@@ -124,43 +155,130 @@ class Scorer:
         scales = []
         for number, denoiser in enumerate(model.denoisers(labels, mining.folder)):
             design = noise_design(
-                config.n_draws, denoiser.channels, denoiser.log_snr_range, seed * 107 + number
-            )
-            rival = load_rival(
-                _rival_path(mining.folder, number), denoiser.channels, len(labels),
-                mining.config.rival,
-            )  # fmt: skip
-            scales.append((denoiser, stores[number], design, rival))
-        return cls(tuple(scales), len(labels), config, seed)
+                config.design, config.n_draws, denoiser.channels, seed * 107 + number,
+                density=densities[number] if densities else None, side=model.canvas,
+            ).to(denoiser.device)  # fmt: skip
+            scales.append(Scale(denoiser, stores[number], design))
+        rivals = []
+        for number, store in enumerate(model.rival_latents(len(collection), mining.folder)):
+            path = _rival_path(mining.folder, number)
+            rival = load_rival(path, store.channels, len(labels), mining.config.rival)
+            rivals.append((rival, store))
+        batch = model.batch_size(config.n_draws, mining.folder)
+        return cls(tuple(scales), tuple(rivals), batch, model.in_turn, len(labels), config, seed)
 
-    def score(self, row: int, label: int) -> dict[str, Any]:
-        """Maps of one image for its label, averaged over scales on the finest grid."""
-        others = other_labels(label, self.n_labels, self.config.n_others, self.seed)
-        contexts = np.array([label, *others])
-        found, rivals = [], []
-        for denoiser, store, design, rival in self.scales:
-            latent = store.latent(row)
-            found.append(image_typicality(denoiser, latent, label, others, design))
-            rivals.append(evidence(rival, latent).numpy())
+    def score(
+        self, rows: Sequence[int], labels: Sequence[int], advance: Advance
+    ) -> list[dict[str, Any]]:
+        """Maps of some images for their labels, averaged over scales on the finest grid."""
+        contexts = [
+            (label, *other_labels(label, self.n_labels, self.config.n_others, self.seed))
+            for label in labels
+        ]
+        found: list[list[ImageTypicality]] = [[] for _ in rows]
+        for group in self._groups(rows):
+            for scale in self.scales:
+                latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
+                latents = latents.contiguous(memory_format=torch.channels_last)
+                maps = self.batch.attempt(
+                    partial(
+                        typicality_maps,
+                        scale.denoiser,
+                        latents.to(scale.denoiser.device),
+                        [contexts[place] for place in group],
+                        scale.design,
+                    )
+                )
+                for place, one in zip(group, maps, strict=True):
+                    found[place].append(one)
+            advance(len(group))
+        return [
+            self._record(row, label, own, maps)
+            for row, label, own, maps in zip(rows, labels, contexts, found, strict=True)
+        ]
+
+    def _groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Places in `rows` of images that are scored together: of one shape, or each alone."""
+        if self.in_turn:
+            return [[place] for place in range(len(rows))]
+        shapes = [tuple(self.scales[0].latents.latent(row).shape) for row in rows]
+        return [
+            [place for place, shape in enumerate(shapes) if shape == one]
+            for one in sorted(set(shapes))
+        ]
+
+    def _record(
+        self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
+    ) -> dict[str, Any]:
         height, width = max((maps.null.mean.shape for maps in found), key=np.prod)
-        grids = {
-            "null": combine([maps.null for maps in found], height, width),
-            "others": combine([maps.others for maps in found], height, width),
-        }
+        grids = {"null": combine([maps.null for maps in found], height, width)}
+        others = [maps.others for maps in found if maps.others is not None]
+        if others:
+            grids["others"] = combine(others, height, width)
         votes = sum(maps.image_means for maps in found)
-        rival_votes = sum(rival.mean(axis=(1, 2)) for rival in rivals)
-        own = [rival[label] for rival in rivals]
         return {
             "height": height,
             "width": width,
-            "null": grids["null"].mean.ravel(),
-            "null_error": grids["null"].error.ravel(),
-            "others": grids["others"].mean.ravel(),
-            "others_error": grids["others"].error.ravel(),
-            "evidence": _average(own, height, width).astype(np.float32).ravel(),
-            "predicted": int(contexts[np.argmax(votes)]),
-            "rival_predicted": int(np.argmax(rival_votes)),
+            **{name: one.mean.ravel() for name, one in grids.items()},
+            **{f"{name}_error": one.error.ravel() for name, one in grids.items()},
+            "predicted": int(np.array(contexts)[np.argmax(votes)]) if others else None,
+            **self._evidence(row, label),
         }
+
+    def _evidence(self, row: int, label: int) -> dict[str, Any]:
+        """The rival's map for the label, and the label that it would answer."""
+        rivals = [evidence(rival, store.latent(row)).numpy() for rival, store in self.rivals]
+        height, width = max((rival.shape[1:] for rival in rivals), key=np.prod)
+        own = _average([rival[label] for rival in rivals], height, width)
+        return {
+            "evidence_height": height,
+            "evidence_width": width,
+            "evidence": own.astype(np.float32).ravel(),
+            "rival_predicted": int(np.argmax(sum(rival.mean(axis=(1, 2)) for rival in rivals))),
+        }
+
+
+def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Density, ...]:
+    """From a pilot, how often each level is drawn at each scale; none but for importance designs.
+
+    The levels at which typicality varies more are drawn more often, and count less each.
+    """
+    config, seed = mining.config.score, mining.config.seed
+    if config.design != "importance":
+        return ()
+    path = mining.folder / "scores" / "levels.json"
+    if ranks.world().leads and not path.exists():
+        order = np.random.default_rng([seed, 11]).permutation(len(collection))
+        rows = np.sort(order[: config.pilot])
+        found = run_tasks(
+            _pilot, [(mining, collection, rows)], workers=1, name="Looking", total=len(rows)
+        )[0]
+        write_text(path, json.dumps([density.height for density in found]) + "\n")
+    ranks.wait()
+    heights = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(Density(tuple(height)) for height in heights)
+
+
+def _pilot(
+    mining: Mining, collection: ImageCollection, rows: Int[ndarray, " n"], advance: Advance
+) -> list[Density]:
+    model, config = mining.model, mining.config
+    stores = model.latents(len(collection), mining.folder)
+    denoisers = model.denoisers(collection.labels, mining.folder)
+    batch = model.batch_size(config.score.n_draws, mining.folder)
+    found = []
+    for number, (denoiser, store) in enumerate(zip(denoisers, stores, strict=True)):
+        variance = []
+        for row in rows:
+            latent = store.latent(int(row))[None].to(denoiser.device)
+            label = torch.tensor([int(collection.label_index[row])])
+            measure = partial(
+                level_spread, denoiser, latent, label, config.seed * 109 + number, model.canvas
+            )
+            variance.append(batch.attempt(measure))
+            advance(1 if number == 0 else 0)
+        found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))
+    return found
 
 
 def combine(maps: Sequence[TypicalityMap], height: int, width: int) -> TypicalityMap:
@@ -177,27 +295,31 @@ def _average(grids: Sequence[ndarray], height: int, width: int) -> Float[ndarray
 
 
 def _score_parts(
-    mining: Mining, collection: ImageCollection, parts: Sequence[int], advance: Advance
+    mining: Mining,
+    collection: ImageCollection,
+    densities: Sequence[Density],
+    parts: Sequence[int],
+    advance: Advance,
 ) -> None:
     from typika.mining.pipeline import training_images
 
-    scorer = Scorer.open(mining, collection)
+    if not parts:
+        return
+    scorer = Scorer.open(mining, collection, densities)
     trained_on = training_images(collection, mining.config)
     for part in parts:
-        found: list[dict[str, Any]] = []
-        for row in part_rows(part, len(collection)):
-            found.append(
-                {
-                    "image_id": collection.table["image_id"][row].as_py(),
-                    "label": collection.table["label"][row].as_py(),
-                    "trained_on": bool(trained_on[row]),
-                    **scorer.score(row, int(collection.label_index[row])),
-                }
-            )
-            advance(1)
-        lists = {name: pa.list_(pa.float32()) for name in MAPS}
+        rows = list(part_rows(part, len(collection)))
+        labels = [int(collection.label_index[row]) for row in rows]
+        found = scorer.score(rows, labels, advance)
+        images = collection.table.take(rows)
         columns = {
-            name: pa.array([one[name] for one in found], type=lists.get(name)) for name in found[0]
+            "image_id": images["image_id"],
+            "label": images["label"],
+            "trained_on": pa.array(trained_on[rows]),
+            **{
+                name: pa.array([one[name] for one in found], KINDS.get(name, MAP))
+                for name in found[0]
+            },
         }
         write_parquet(pa.table(columns), score_path(mining.folder, part))
 
@@ -245,12 +367,15 @@ def _candidates_of_part(
 
 
 def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:
-    """The maps of one image of a part, by name."""
-    shape = scores["height"][place].as_py(), scores["width"][place].as_py()
-    return {
-        name: scores[name][place].values.to_numpy().reshape(shape).astype(np.float64)
-        for name in MAPS
-    }
+    """The maps of one image of a part, by name; the evidence has a grid of its own."""
+
+    def grid(name: str) -> Float[ndarray, "h w"]:
+        own = "evidence_" if name == "evidence" else ""
+        shape = scores[f"{own}height"][place].as_py(), scores[f"{own}width"][place].as_py()
+        values: ndarray = scores[name][place].values.to_numpy().reshape(shape)
+        return values.astype(np.float64)
+
+    return {name: grid(name) for name in MAPS if name in scores.column_names}
 
 
 class ScoredMaps:
@@ -348,9 +473,12 @@ def cluster(mining: Mining) -> None:
     selected = read_parquet(mining.folder / "selected.parquet")
     pooled = patch_features(mining, collection, selected)
     selection = np.array(selected["selection"].to_pylist())
-    # What any patch looks like is no mark of this one: the mean of the random patches goes.
-    background = pooled[selection == "random" if (selection == "random").any() else slice(None)]
-    vectors = clusters.unit(pooled - background.mean(axis=0))
+    vectors = clusters.unit(pooled)
+    if mining.config.cluster.method != "published":
+        # What any patch looks like is no mark of this one: the mean of the random patches goes.
+        random = selection == "random"
+        background = pooled[random if random.any() else slice(None)]
+        vectors = clusters.unit(pooled - background.mean(axis=0))
     label = collection.label_index[selected["row"].to_numpy()]
     score = selected["typicality"].to_numpy()
     number = np.full(len(selected), -1)
@@ -423,7 +551,7 @@ def patch_features(
     How cells are weighed is `ClusterConfig.pooling`.
     """
     against, pooling = mining.config.score.against, mining.config.cluster.pooling
-    maps = ScoredMaps(mining.folder)
+    maps, label = ScoredMaps(mining.folder), collection.label_index
     denoisers = mining.model.denoisers(collection.labels, mining.folder)
     stores = mining.model.latents(len(collection), mining.folder)
     row = selected["row"].to_numpy()
@@ -434,7 +562,7 @@ def patch_features(
     found = [np.zeros(0)] * len(selected)
     for image in np.unique(row):  # each image is read once, however many patches it has
         grids = [
-            denoiser.features(store.latent(int(image))).numpy()
+            denoiser.features(store.latent(int(image)), int(label[image])).numpy()
             for denoiser, store in zip(denoisers, stores, strict=True)
         ]
         weights: list[ndarray | None] = [None] * len(grids)

@@ -66,9 +66,7 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         title=f"What is typical in {mining.source.resolve().stem}?",
         version=__version__,
         model=mining.model.description,
-        loss=f"hybrid, γ = {config.model.gamma:g}"
-        if config.model.loss == "hybrid"
-        else "faithful",
+        loss=mining.model.loss,
         score="against the other labels"
         if config.score.against == "others"
         else "against the null",

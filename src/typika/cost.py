@@ -1,0 +1,138 @@
+"""What mining a collection would cost: time, disk, memory, download."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from typika import parallel
+from typika.collection.images import ImageCollection
+from typika.console import duration
+from typika.diffusion.checkpoints import CELL, Checkpoint, is_here
+from typika.diffusion.embedded import EmbeddedConfig
+from typika.diffusion.encoders import load_encoder
+from typika.diffusion.models import load_at, n_steps
+from typika.diffusion.stable import StableConfig, fitted_size
+from typika.errors import ModelError
+from typika.mining.pipeline import MiningConfig
+
+# Seconds of one core: per cell of a training step, or per cell and noise draw of scoring, and what
+# each compared label adds to it.
+TRAIN_SECONDS, TRAIN_CONTEXT_SECONDS = 10e-6, 2.5e-6
+SCORE_SECONDS, SCORE_CONTEXT_SECONDS = 4e-6, 0.6e-6
+REST_SECONDS = 0.05  # of one core, per image: the rival, choosing, grouping, the page
+
+# Stable Diffusion 1.5: TFLOP of one pass per latent cell of a 64 x 64 grid, counted.
+NETWORK_TFLOP, AUTOENCODER_TFLOP = 0.8033 / 64**2, 1.1167 / 64**2
+SUSTAINED = 300.0  # TFLOP/s that a data-centre GPU of 2023 can be expected to sustain
+FULL_GIGABYTES = 18.0  # of GPU memory for weights, gradients, moments and average
+
+
+def cost(collection: ImageCollection, config: MiningConfig, workers: int) -> list[str]:
+    """What mining would take, in plain sentences."""
+    if isinstance(config.model, StableConfig):
+        return stable_cost(collection, config, config.model)
+    return embedded_cost(collection, config, config.model, workers)
+
+
+def embedded_cost(
+    collection: ImageCollection, config: MiningConfig, model: EmbeddedConfig, workers: int
+) -> list[str]:
+    """Estimated from encoding a few of the images here and now."""
+    encode = _seconds_to_encode(collection, model)
+    limits = (model.least_steps, model.most_steps)
+    steps = n_steps(len(collection), model.batch, model.epochs, limits)
+    grids = [(side / 16) ** 2 for side in model.sides]
+    seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
+    trained = min(len(collection.labels), model.contexts)
+    scored = 2 + min(len(collection.labels) - 1, config.score.n_others)  # the null and its own
+    train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
+    cells = sum(grids)
+    score = len(collection) * cells * config.score.n_draws
+    score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
+    seconds = ((encode + REST_SECONDS) * len(collection) + train + score) / workers
+    disk = len(collection) * cells * model.dimensions * 2 / 1e9
+    return [
+        f"cost: about {max(1, round(seconds / 60))} min with {workers} processes, "
+        f"{disk:.1f} GB in the run folder, no download",
+    ]
+
+
+def _seconds_to_encode(collection: ImageCollection, model: EmbeddedConfig) -> float:
+    rows = np.linspace(0, len(collection) - 1, min(4, len(collection))).astype(int)
+    encoder = load_encoder(model.encoder)
+    with parallel.one_thread():
+        encoder.taps(load_at(collection, int(rows[0]), model.sides[0]), model.sides[0])  # warm-up
+        started = time.perf_counter()
+        for row in rows:
+            for side in model.sides:
+                encoder.taps(load_at(collection, int(row), side), side)
+        return (time.perf_counter() - started) / len(rows)
+
+
+def stable_cost(
+    collection: ImageCollection, config: MiningConfig, model: StableConfig
+) -> list[str]:
+    """Estimated from counted operations of Stable Diffusion 1.5; XL takes three times that."""
+    cells = latent_cells(collection, model)
+    crop = (model.resolution // CELL) ** 2
+    seen = images_seen(len(collection), model) if model.finetune != "none" else 0
+    contexts = 2 + min(len(collection.labels) - 1, config.score.n_others)
+    pilot = min(config.score.pilot, len(collection)) * 64 * 2
+    importance = config.score.design == "importance"
+    passes = len(collection) * config.score.n_draws * contexts + (pilot if importance else 0)
+    work = {
+        "encoding": cells.sum() * AUTOENCODER_TFLOP,
+        "finetuning": 3 * seen * crop * NETWORK_TFLOP,
+        "scoring": passes * cells.mean() * NETWORK_TFLOP,
+        "features": len(collection) * model.feature_draws * cells.mean() * NETWORK_TFLOP / 2,
+    }
+    disk = cells.sum() * 4 * 2 * 2 / 1e9 + cells.sum() * 8 / 1e9
+    disk += {"full": 3.4 * (1 + 4 * model.checkpoints), "lora": 0.1, "none": 0.0}[model.finetune]
+    parts = ", ".join(
+        f"{name} {duration(max(value / SUSTAINED, 1))}" for name, value in work.items() if value
+    )
+    lines = [
+        f"cost: {sum(work.values()) / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} "
+        f"TFLOP/s about {duration(sum(work.values()) / SUSTAINED)}: {parts}",
+        f"cost: {passes} passes through the network to score, {seen} images seen in finetuning",
+        f"cost: {disk:.1f} GB in the run folder",
+        _model_line(config, model),
+    ]
+    if model.finetune == "full":
+        lines.append(
+            f"note: finetuning all weights needs {FULL_GIGABYTES:.0f} GB of GPU memory before the "
+            "first image; --set model.finetune=lora needs a fifth of that"
+        )
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        lines.append("note: no GPU here; Stable Diffusion on a CPU takes a hundred times as long")
+    return lines
+
+
+def _model_line(config: MiningConfig, model: StableConfig) -> str:
+    if not is_here(model.checkpoint):
+        return f"download: {model.checkpoint}, some gigabytes from the Hugging Face hub"
+    try:
+        found = Checkpoint.open(model.checkpoint, model.text_encoder)
+    except ModelError as error:
+        return f"problem: {error}"
+    return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as " + repr(
+        config.prompt.template().text("LABEL")
+    )
+
+
+def latent_cells(collection: ImageCollection, model: StableConfig) -> np.ndarray:
+    """(n,) cells of every image's latent."""
+    sizes = zip(
+        collection.table["width"].to_pylist(), collection.table["height"].to_pylist(), strict=True
+    )
+    fitted = [fitted_size(*size, model.resolution, model.multiple) for size in sizes]
+    return np.array([width * height // CELL**2 for width, height in fitted], dtype=float)
+
+
+def images_seen(n_images: int, model: StableConfig) -> int:
+    """Images that finetuning shows the network, repeats counted."""
+    wanted = round(model.epochs * n_images * (1 - model.held_out))
+    return max(model.least_images, min(model.most_images, wanted))

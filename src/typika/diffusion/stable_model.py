@@ -1,0 +1,276 @@
+"""Stable Diffusion fitted to a collection: encode once, finetune, load.
+
+The autoencoder sees every image once in the life of a run; training, scoring and features read
+what it wrote. Legend: `n` images, `c h w` latent channels and grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from torch import Tensor
+
+from typika import config as settings
+from typika import parallel, ranks
+from typika.collection.images import ImageCollection
+from typika.collection.prompts import PromptTemplate
+from typika.diffusion.batches import BatchSize
+from typika.diffusion.checkpoints import Checkpoint
+from typika.diffusion.denoiser import Denoiser, Latent
+from typika.diffusion.embedded import EmbeddedConfig
+from typika.diffusion.finetuning import Finetuning, Lessons, Texts, finetuned
+from typika.diffusion.latents import LatentStore, n_parts, part_path, part_rows, write_part
+from typika.diffusion.models import EmbeddedModel
+from typika.diffusion.stable import (
+    CANVAS,
+    Autoencoder,
+    Placement,
+    StableConfig,
+    StableDenoiser,
+    pixels,
+    placed,
+)
+from typika.diffusion.training import OptimiserConfig, step_generator
+from typika.parallel import Advance, run_tasks
+
+SCORED_AT_ONCE = {"cuda": 64, "mps": 8, "cpu": 8}  # noisy latents, where memory allows
+
+
+@dataclass(frozen=True)
+class StableModel:
+    """Stable Diffusion under a collection's prompts.
+
+    device: "auto", or the name of one. The built-in rival looks through the installed encoder, as
+    the embedded model does: an autoencoder's latents tell a small classifier next to nothing.
+    """
+
+    config: StableConfig
+    prompts: PromptTemplate
+    seed: int
+    device_name: str = "auto"
+
+    shared: ClassVar[bool] = True
+    in_turn: ClassVar[bool] = False
+    canvas: ClassVar[int] = CANVAS
+    folders: ClassVar[tuple[tuple[str, ...], tuple[str, ...]]] = (
+        ("latents", "model/space"),
+        ("model/denoiser", "samples"),
+    )
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, found and looked over."""
+        return Checkpoint.open(self.config.checkpoint, self.config.text_encoder)
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where it runs."""
+        return Placement.of(self.device_name, self.config.precision)
+
+    @property
+    def device(self) -> str:
+        """Name of the device, and the precision of scoring on it."""
+        place = self.placement.device
+        name = torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
+        return f"{name}, {str(self.placement.scoring).removeprefix('torch.')}"
+
+    @property
+    def description(self) -> str:
+        """Checkpoint and finetuning."""
+        ways = {"full": "finetuned", "lora": f"finetuned by LoRA of rank {self.config.lora_rank}",
+                "none": "not finetuned"}  # fmt: skip
+        return f"Stable Diffusion ({self.config.checkpoint}), {ways[self.config.finetune]}"
+
+    @property
+    def loss(self) -> str:
+        """Denoising, or nothing."""
+        if self.config.finetune == "none":
+            return "none: the pretrained model as it is"
+        return f"denoising, {self.config.null_share:.0%} without label"
+
+    @property
+    def encoding(self) -> Mapping[str, Any]:
+        """See `CollectionModel`."""
+        return {**self.config.encoding, "weights": self.checkpoint.digest,
+                "rival": self._rival.encoding}  # fmt: skip
+
+    @property
+    def fitting(self) -> Mapping[str, Any]:
+        """See `CollectionModel`."""
+        quick = ("scored_at_once", "at_once", "compile", "trackers", "checkpoints")
+        values = settings.as_values(self.config)
+        return {
+            "model": {name: value for name, value in values.items() if name not in quick},
+            "prompts": settings.as_values(self.prompts),
+            "weights": self.checkpoint.digest,
+        }
+
+    @property
+    def _rival(self) -> EmbeddedModel:
+        return EmbeddedModel(EmbeddedConfig(), OptimiserConfig(), self.seed)
+
+    # --- encode ---
+
+    def encode(self, collection: ImageCollection, folder: Path, workers: int) -> None:
+        """Autoencoder latents of every image; on the leader also the rival's features."""
+        latents = self._latents_path(folder)
+        missing = [
+            part
+            for part in range(n_parts(len(collection)))
+            if not part_path(latents, part).exists()
+        ]
+        missing = ranks.world().share(missing)
+        processes = self.workers(workers)
+        hands = [missing[number::processes] for number in range(processes)]
+        threads = 1 if processes > 1 else workers
+        tasks = [(self, collection, latents, hand, threads) for hand in hands if hand]
+        total = sum(len(part_rows(part, len(collection))) for part in missing)
+        run_tasks(encode_parts, tasks, workers=processes, name="Encoding", total=total)
+        if ranks.world().leads:
+            self._rival.encode(collection, folder, workers)
+
+    def workers(self, wanted: int) -> int:
+        """One process per GPU; on the CPU as many as wanted, each on one thread."""
+        return wanted if self.placement.device.type == "cpu" else 1
+
+    def latents(self, n_images: int, folder: Path) -> tuple[PosteriorLatents]:
+        """What scoring reads: the posterior's mean, or a sample of it."""
+        store = LatentStore(self._latents_path(folder), n_images)
+        sampled = self.config.posterior == "sample"
+        return (PosteriorLatents(store, self.seed if sampled else None),)
+
+    def rival_latents(self, n_images: int, folder: Path) -> tuple[LatentStore, ...]:
+        """Features of the installed encoder."""
+        return self._rival.latents(n_images, folder)
+
+    def _latents_path(self, folder: Path) -> Path:
+        return folder / "latents" / "autoencoder"
+
+    # --- train ---
+
+    def train(
+        self,
+        collection: ImageCollection,
+        trained_on: Bool[ndarray, " n"],
+        folder: Path,
+        workers: int,  # noqa: ARG002
+    ) -> list[dict[str, Any]]:
+        """Finetune on the images marked; all ranks together."""
+        if self.config.finetune == "none":
+            return []
+        texts, contexts = self._texts(collection)
+        lessons = Lessons(
+            LatentStore(self._latents_path(folder), len(collection)),
+            np.flatnonzero(trained_on),
+            texts,
+            self.config,
+            len(self.checkpoint.levels),
+            self.seed,
+        )
+        job = Finetuning(
+            self.checkpoint, lessons, collection.labels, contexts, self.placement, folder
+        )
+        with self._threads():
+            return job.run()
+
+    def _texts(self, collection: ImageCollection) -> tuple[Texts, list[int]]:
+        """Every prompt of the collection once, and the number of each label's."""
+        number: dict[str, int] = {}
+
+        def known(text: str) -> int:
+            return number.setdefault(text, len(number))
+
+        contexts = [known(self.prompts.text(label)) for label in collection.labels]
+        null = known(self.prompts.null_text)
+        nested = [
+            [known(text) for text in ()]
+            for label, row in zip(
+                collection.table["label"].to_pylist(), _metadata(collection), strict=True
+            )
+        ]
+        with self._threads():
+            given = self.checkpoint.embed(list(number), self.placement.device)
+        own = np.array(contexts)[collection.label_index]
+        return Texts(given, own, nested, null), contexts
+
+    def _threads(self) -> Any:
+        """One thread on the CPU, where more would change the order of sums."""
+        return parallel.one_thread()
+
+    # --- score ---
+
+    def denoisers(self, labels: tuple[str, ...], folder: Path) -> tuple[Denoiser, ...]:
+        """The network under the labels' prompts, ready to score."""
+        unet = finetuned(self.checkpoint, self.config, folder)
+        unet = placed(unet, self.placement, compiled=self.config.compile)
+        texts = [*(self.prompts.text(label) for label in labels), self.prompts.null_text]
+        given = self.checkpoint.embed(texts, self.placement.device)
+        return (
+            StableDenoiser(
+                self.checkpoint, unet, given, labels, self.config, self.placement.device
+            ),
+        )
+
+    def batch_size(self, n_draws: int, folder: Path) -> BatchSize:  # noqa: ARG002
+        """Noisy latents of one call: as configured, or as many as fit."""
+        device = self.placement.device
+        start = self.config.scored_at_once or SCORED_AT_ONCE[device.type]
+        return BatchSize("scoring", start, device, folder)
+
+
+@dataclass(frozen=True)
+class PosteriorLatents:
+    """The autoencoder's latents: the mean, or with a seed one sample per image, as published."""
+
+    store: LatentStore
+    seed: int | None
+
+    def latent(self, row: int) -> Latent:
+        """The latent of one image, float32."""
+        mean, spread = self.store.latent(row).chunk(2)
+        if self.seed is None:
+            return mean
+        generator = step_generator(self.seed + 2, row)
+        return mean + spread * torch.randn(mean.shape, generator=generator)
+
+
+def encode_parts(
+    model: StableModel,
+    collection: ImageCollection,
+    folder: Path,
+    parts: Sequence[int],
+    threads: int,
+    advance: Advance,
+) -> None:
+    """Encode some parts, images one by one; others are decoded ahead meanwhile."""
+    config = model.config
+    autoencoder = Autoencoder(model.checkpoint, config, model.placement.device)
+
+    def prepared(row: int) -> Float[Tensor, "1 3 H W"]:
+        image = collection.load(row, draft=config.resolution)
+        return pixels(image, config.resolution, config.multiple)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for part in parts:
+            latents = []
+            for values in pool.map(prepared, part_rows(part, len(collection))):
+                latents.append(autoencoder.encode_pixels(values))
+                advance(1)
+            write_part(folder, part, latents)
+
+
+def _metadata(collection: ImageCollection) -> list[dict[str, str]]:
+    """The metadata of every image as text, for prompts that name columns."""
+    rows = collection.table.to_pylist()
+    return [
+        {name: "" if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
