@@ -1,5 +1,6 @@
 """Settings of the pipeline that decide which images serve for what."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_settings_survive_toml():
         "prompt": {"label": "{label}", "spaces": "_/", "nested": ["{label} in {city}"]},
     }
     config = settings.build(MiningConfig, values)
-    again = settings.build(MiningConfig, settings.tomllib.loads(settings.as_toml(config)))
+    again = settings.build(MiningConfig, tomllib.loads(settings.as_toml(config)))
     assert again == config
     assert config.collection.split_lists == ("test=test.txt",)
     assert config.prompt.template().text("a_b/c") == "a b c"
