@@ -42,7 +42,7 @@ class Finder:
         return self._find_bare(clean)
 
     def _find_bare(self, name: str) -> tuple[str, str]:
-        found = self._by_name.get(same_name(name), []) if "/" not in name else []
+        found = self._by_name.get(same_name(name), [])  # keys have no slash
         if len(found) == 1:
             return found[0], ""
         if found:

@@ -91,11 +91,12 @@ class PromptTemplate:
         """
         self.require_columns(metadata)
         values = {name: metadata[name] for name in self._columns}
+        empty = {name for name, value in values.items() if not value.strip()}
         values["label"] = self._shown(label)
         return tuple(
             _NAMED.sub(lambda field: values[field[1]], text)
             for text in self.nested
-            if all(values[name].strip() for name in _NAMED.findall(text))
+            if empty.isdisjoint(_NAMED.findall(text))
         )
 
     def require_columns(self, columns: Collection[str]) -> None:
