@@ -272,9 +272,9 @@ class Findings:
 
 def check(source: Path, config: MineConfig, workers: int | None = None) -> Findings:
     """Look at a collection: what is there, what is wrong, what mining it would cost."""
-    options = config.collection
     count = workers or parallel.default_workers()
-    collection = ImageCollection.open(source, label=options.label, bin=options.bin, workers=count)
+    collection = config.collection.open(source, count)
+    config.prompt.template().require_columns(collection.table.column_names)
     lines = [*_what_is_there(collection), *_what_is_wrong(collection)]
     return Findings(collection=collection, lines=(*lines, *cost(collection, config, count)))
 

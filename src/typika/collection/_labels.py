@@ -66,6 +66,35 @@ class Bin:
         return str(start) if isinstance(start, int) else f"{start:.12g}"
 
 
+def separate_labels(
+    values: pa.Array, file_names: pa.Array, separator: str, width: Bin | None
+) -> tuple[pa.Array, pa.Array]:
+    """Split cells such as "Mass|Nodule" into labels, and bin them.
+
+    A cell that names a label twice has it once; a cell without labels keeps one empty label.
+
+    Returns:
+        For each label, in the order of the cells, the index (int64) of its cell, and the labels
+        (string).
+
+    Raises:
+        ConfigError: as `Bin.labels` and `label_strings`.
+    """
+    rows, parts = [], []
+    for row, cell in enumerate(label_strings(values).to_pylist()):
+        named = [part.strip() for part in cell.split(separator) if part.strip()]
+        parts += named or [""]
+        rows += [row] * max(1, len(named))
+    labels = pa.array(parts, pa.string())
+    if width is not None:
+        labels = width.labels(labels, file_names.take(pa.array(rows, pa.int64())))
+    pairs = dict.fromkeys(zip(rows, labels.to_pylist(), strict=True))
+    return (
+        pa.array([row for row, _ in pairs], pa.int64()),
+        pa.array([label for _, label in pairs], pa.string()),
+    )
+
+
 def label_strings(values: pa.Array) -> pa.Array:
     """Spell label values: stripped text, whole floats as integers (1890.0 -> "1890").
 

@@ -7,10 +7,9 @@ of them the same `Listing`.
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from typika.collection._files import Skipped, Tree, is_text, same_name, stats, walk
-from typika.collection._labels import Bin, choose_label, label_strings
+from typika.collection._dialect import TABLE_SUFFIXES, Dialect
+from typika.collection._files import Skipped, Tree, stats, walk
+from typika.collection._finder import Finder, read_split_lists, tidy
+from typika.collection._labels import Bin, choose_label, label_strings, separate_labels
 from typika.collection._stored import class_names, image_column, open_parquet
 from typika.errors import ConfigError, DataError
 
@@ -35,7 +36,6 @@ LAYOUTS = """expected one of
   FOLDER/metadata.csv (or .jsonl, .parquet) with a file_name column, beside the images
   a Parquet file, or a folder of them, with an image column"""
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 _SPLIT_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
 _WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"  # leading zeros mark a shelfmark, not a number
 _DECIMAL = r"^[+-]?(0|[1-9]\d{0,14}|\d{1,15}\.\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -65,11 +65,12 @@ class Layout:
     root: Path  # what file names are relative to
     tables: tuple[tuple[str, Path], ...]  # (split folder or "", path)
     tree: Tree
+    lists: tuple[tuple[str, Path], ...] = ()  # (split, text file that names its images)
 
     def fingerprint(self) -> Iterable[str]:
         """Yield a line for every file that would be read."""
         yield self.kind
-        for split, path in self.tables:
+        for split, path in (*self.tables, *self.lists):
             for line in stats(path.parent, [path.name]):
                 yield f"{split}\0{line}"
         if self.kind != "stored":
@@ -88,49 +89,81 @@ class _Source:
     split: pa.Array | None = None  # from split folders or file names
     stored: pa.Table | None = None  # source_file, source_row
 
+    def take(self, rows: pa.Array) -> _Source:
+        """Return the source with its rows in the places that `rows` says, some maybe twice."""
+        return replace(
+            self,
+            file_name=self.file_name.take(rows),
+            columns=self.columns.take(rows),
+            label=None if self.label is None else self.label.take(rows),
+            split=None if self.split is None else self.split.take(rows),
+            stored=None if self.stored is None else self.stored.take(rows),
+        )
 
-def find_layout(path: Path, images: Path | None = None) -> Layout:
+
+def find_layout(path: Path, images: Path | None = None, dialect: Dialect | None = None) -> Layout:
     """Tell class folders, metadata tables and Parquet collections apart.
 
     Raises:
         DataError: `path` does not exist or holds none of them.
-        ConfigError: `images` is given where no table refers to it.
+        ConfigError: `images` is given where no table refers to it, or the dialect speaks of what
+            is not there.
     """
+    dialect = dialect or Dialect()
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: no such folder of images")
-    layout = _layout_of_folder(path, images) if path.is_dir() else _layout_of_file(path, images)
+    find = _layout_of_folder if path.is_dir() else _layout_of_file
+    layout = find(path, images, dialect)
     if images is not None and layout.kind != "metadata":
         raise ConfigError(f"images={images}: {path} is not a metadata table that names files")
-    return layout
+    _require_fit(path, layout.kind, dialect)
+    return replace(layout, lists=dialect.lists(path if path.is_dir() else path.parent))
 
 
-def _layout_of_file(path: Path, images: Path | None) -> Layout:
-    if path.suffix.lower() not in _TABLE_SUFFIXES:
+def _require_fit(path: Path, kind: str, dialect: Dialect) -> None:
+    """Raise ConfigError where the dialect speaks of what this kind of collection has not."""
+    if kind != "metadata" and dialect.file is not None:
+        raise ConfigError(
+            f"file {dialect.file!r}: {path} has no metadata table that names files; leave it out"
+        )
+    if kind == "folders" and dialect.group is not None:
+        raise ConfigError(
+            f"group {dialect.group!r}: {path} has class folders and no metadata table; leave it "
+            f"out, or add a metadata.csv with file_name, label and {dialect.group}"
+        )
+    if kind == "stored" and dialect.split_lists:
+        raise ConfigError(
+            f"split_lists {', '.join(dialect.split_lists)}: {path} holds images inside Parquet "
+            "files, which no list can name; give them a split column"
+        )
+
+
+def _layout_of_file(path: Path, images: Path | None, dialect: Dialect) -> Layout:
+    if dialect.table is not None:
+        raise ConfigError(f"table {dialect.table!r}: {path} is itself a table; leave it out")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{path}: neither a folder nor a .csv, .tsv, .jsonl or .parquet table")
     if path.suffix.lower() == ".parquet" and image_column(open_parquet(path).schema_arrow):
         return Layout("stored", path.parent, (("", path),), Tree([], [path.name], []))
     root = images or path.parent
     # A table may lie in a large folder that is not a collection: enter only what it names.
     table = _read_table(path)
-    only = {_clean(name).split("/")[0] for name in _path_values(table, path) if name}
+    only = {tidy(name).split("/")[0] for name in _path_values(table, path, dialect) if name}
     everything = images is not None or path.name in _METADATA
     return Layout("metadata", root, (("", path),), walk(root, None if everything else only))
 
 
-def _layout_of_folder(path: Path, images: Path | None) -> Layout:
-    tables = [("", path / name) for name in _METADATA if (path / name).is_file()][:1]
-    if not tables:
-        folders = [path / name for name in sorted(SPLITS)]
-        tables = [
-            (folder.name, folder / name)
-            for folder in folders
-            for name in _METADATA
-            if (folder / name).is_file()
-        ]
+def _layout_of_folder(path: Path, images: Path | None, dialect: Dialect) -> Layout:
+    tables = _tables_in(path, dialect)
     stored = [table for _, table in tables if table.suffix == ".parquet"]
     if stored and image_column(open_parquet(stored[0]).schema_arrow):
+        if dialect.table is not None:
+            raise ConfigError(
+                f"table {dialect.table!r} holds the images itself: leave it out, and open "
+                f"{stored[0]}"
+            )
         tables = []
     if tables:
         return Layout("metadata", images or path, tuple(tables), walk(images or path))
@@ -147,41 +180,86 @@ def _layout_of_folder(path: Path, images: Path | None) -> Layout:
     raise DataError(f"{path}: no images; {LAYOUTS}{unreadable}")
 
 
-def read_listing(layout: Layout, label: str | None, width: Bin | None) -> Listing:
+def _tables_in(path: Path, dialect: Dialect) -> list[tuple[str, Path]]:
+    """List the metadata tables of a folder, or of its split folders, with their splits."""
+    names = _METADATA if dialect.table is None else (dialect.table,)
+    tables = [("", path / name) for name in names if (path / name).is_file()][:1]
+    if not tables:
+        folders = [path / name for name in sorted(SPLITS)]
+        tables = [
+            (folder.name, folder / name)
+            for folder in folders
+            for name in names
+            if (folder / name).is_file()
+        ]
+    if not tables and dialect.table is not None:
+        there = sorted(p.name for p in path.iterdir() if p.suffix.lower() in TABLE_SUFFIXES)
+        raise ConfigError(
+            f"table {dialect.table!r}: not in {path}; tables there: {', '.join(there) or 'none'}"
+        )
+    return tables
+
+
+def read_listing(layout: Layout, dialect: Dialect, width: Bin | None) -> Listing:
     """Read names, labels and metadata of all candidates.
 
     Raises:
-        ConfigError: the label column or its bins do not fit.
-        DataError: a table is malformed.
+        ConfigError: the label column, its bins or another column do not fit.
+        DataError: a table or a list is malformed.
     """
+    label = dialect.label
     if width is not None and width.column is not None:
         if label not in (None, width.column):
             raise ConfigError(f"bin is for {width.column!r} but the label is {label!r}: name one")
         label = width.column
-    source = {"folders": _folders, "metadata": _metadata, "stored": _stored}[layout.kind](layout)
-    notes = []
+    finder = Finder(layout.root, layout.tree.images)
+    source = _source(layout, dialect, finder)
+    values, notes = _label_values(layout, source, replace(dialect, label=label))
+    if layout.lists:
+        split_of, remarks = read_split_lists(layout.lists, finder)
+        splits = [split_of.get(name, "") for name in source.file_name.to_pylist()]
+        source = replace(source, split=pa.array(splits, pa.string()))
+        notes += remarks
+    if dialect.separator is None:
+        labels = width.labels(values, source.file_name) if width else label_strings(values)
+    else:
+        rows, labels = separate_labels(values, source.file_name, dialect.separator, width)
+        source = source.take(rows)
+    return _listing(layout.root, source, labels, notes, dialect.group)
+
+
+def _source(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
+    if layout.kind == "folders":
+        return _folders(layout)
+    return _stored(layout) if layout.kind == "stored" else _metadata(layout, dialect, finder)
+
+
+def _label_values(layout: Layout, source: _Source, dialect: Dialect) -> tuple[pa.Array, list[str]]:
+    """Return the values that hold the labels, and a note where nobody said which do."""
+    label = dialect.label
     if source.label is not None:
         if label is not None:
             raise ConfigError(
                 f"label {label!r}: {layout.root} has class folders and no metadata table; leave "
                 f"it out, or add a metadata.csv with file_name and {label}"
             )
-        values = source.label
-    else:
-        other = set(source.serving) | {"group", "split"}
-        chosen = choose_label(source.columns, label, other)
-        if chosen not in (label, "label"):
-            notes.append(f"labels are the values of the column {chosen!r}")
-        values = source.columns[chosen].combine_chunks()
-    labels = width.labels(values, source.file_name) if width else label_strings(values)
-    return _listing(layout.root, source, labels, notes)
+        return source.label, []
+    other = {*source.serving, "group", "split"} | {dialect.group or "group"}
+    chosen = choose_label(source.columns, label, other)
+    named = chosen in (label, "label")
+    notes = [] if named else [f"labels are the values of the column {chosen!r}"]
+    return source.columns[chosen].combine_chunks(), notes
 
 
-def _listing(root: Path, source: _Source, labels: pa.Array, notes: list[str]) -> Listing:
+def _listing(
+    root: Path, source: _Source, labels: pa.Array, notes: list[str], group: str | None
+) -> Listing:
+    if group is not None:
+        _require_column("group", group, source.columns)
     own = {
         "file_name": source.file_name,
         "label": labels,
-        "group": _text_column(source.columns, "group"),
+        "group": _text_column(source.columns, group or "group"),
         "split": source.split
         if source.split is not None
         else _text_column(source.columns, "split"),
@@ -244,19 +322,17 @@ def _folders(layout: Layout) -> _Source:
 # Metadata tables ------------------------------------------------------------------------------
 
 
-def _metadata(layout: Layout) -> _Source:
+def _metadata(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
     """Match the rows of the tables with the image files, and name what has no partner."""
     tables = [(split, path, _read_table(path)) for split, path in layout.tables]
     names: list[str | None] = []
     splits: list[str] = []
     for split, path, table in tables:
-        names += [
-            f"{split}/{name}" if split and name else name for name in _path_values(table, path)
-        ]
+        found_in = _path_values(table, path, dialect)
+        names += [f"{split}/{name}" if split and name else name for name in found_in]
         splits += [split] * table.num_rows
     columns = _joined([table for _, _, table in tables], layout)
-    known = {same_name(name): name for name in layout.tree.images}
-    found = [_find(name, layout.root, known) for name in names]
+    found = [finder.find(name) for name in names]
     skipped = [
         Skipped(name or f"row {row + 1}", reason)
         for row, (name, (_, reason)) in enumerate(zip(names, found, strict=True))
@@ -272,41 +348,33 @@ def _metadata(layout: Layout) -> _Source:
         file_name=pa.array([file for file, reason in found if not reason], pa.string()),
         columns=columns.filter(kept),
         skipped=skipped + layout.tree.skipped,
-        serving=frozenset(PATH_COLUMNS),
+        serving=frozenset({*PATH_COLUMNS, dialect.file or "file_name"}),
         split=pc.filter(pa.array(splits, pa.string()), kept) if any(splits) else None,
     )
 
 
-def _find(name: str | None, root: Path, known: dict[str, str]) -> tuple[str, str]:
-    """Return the file below `root` that a table's path means, and "" or why there is none."""
-    if not name or not name.strip():
-        return "", "no file_name"
-    clean = _clean(name)
-    if posixpath.isabs(clean):
-        inside = root.resolve().as_posix() + "/"
-        if not clean.startswith(inside):
-            return clean, f"path leads outside {root}"
-        clean = clean.removeprefix(inside)
-    if clean == ".." or clean.startswith("../"):
-        return clean, f"path leads outside {root}"
-    if file := known.get(same_name(clean)):
-        return file, ""
-    if not is_text(clean) or not (root / clean).is_file():
-        return clean, "no such file"
-    return clean, ""
-
-
-def _clean(name: str) -> str:
-    return posixpath.normpath(name.strip().replace("\\", "/"))
-
-
-def _path_values(table: pa.Table, path: Path) -> list[str | None]:
-    for name in PATH_COLUMNS:
+def _path_values(table: pa.Table, path: Path, dialect: Dialect) -> list[str | None]:
+    if dialect.file is not None:
+        _require_column("file", dialect.file, table)
+    for name in PATH_COLUMNS if dialect.file is None else (dialect.file,):
         if name in table.column_names and not pa.types.is_nested(table[name].type):
             values: list[str | None] = pc.cast(table[name], pa.string()).to_pylist()
             return values
-    listed = ", ".join(table.column_names) or "none"
-    raise DataError(f"{path}: no file_name column; columns: {listed}")
+    if dialect.file is not None:
+        raise ConfigError(f"file {dialect.file!r}: {path} has lists there, not names of files")
+    raise DataError(
+        f"{path}: no file_name column; columns: {_listed(table)}; name the one that holds the "
+        "files with collection.file"
+    )
+
+
+def _require_column(option: str, name: str, table: pa.Table) -> None:
+    if name not in table.column_names:
+        raise ConfigError(f"{option} {name!r}: no such column; columns: {_listed(table)}")
+
+
+def _listed(table: pa.Table) -> str:
+    return ", ".join(table.column_names) or "none"
 
 
 def _joined(tables: list[pa.Table], layout: Layout) -> pa.Table:

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from typika.collection._decode import Unreadable, decode, decode_bytes, read_bytes
+from typika.collection._dialect import Dialect
 from typika.collection._files import Skipped, natural_order
 from typika.collection._halves import halves
 from typika.collection._labels import Bin
@@ -44,7 +45,7 @@ from typika.collection._tables import (
 from typika.errors import ConfigError, DataError
 from typika.files import whole_file, write_text
 
-__all__ = ["ImageCollection", "Skipped", "decode"]
+__all__ = ["Dialect", "ImageCollection", "Skipped", "decode"]
 
 _TABLE, _SKIPPED = "collection.parquet", "skipped.csv"
 _NOTES = b"typika.notes"  # key in the Parquet file's schema
@@ -64,7 +65,7 @@ class ImageCollection:
     - `width`, `height`: int32, pixels of the upright image;
     - `group`: the user's `group`, else the near-duplicate group's `duplicate`;
     - `duplicate`: `image_id` of the first member of the row's near-duplicate group;
-    - `split`: from split folders or a `split` column, else "";
+    - `split`: from split lists, split folders or a `split` column, else "";
     - every column of the user's metadata with its own type; a name that is taken gets a `_`
       appended, unless the column says exactly the same;
     - `source_file`, `source_row`: only where the images are stored inside Parquet files.
@@ -91,6 +92,11 @@ class ImageCollection:
         label: str | None = None,
         bin: str | float | None = None,
         images: Path | str | None = None,
+        table: str | None = None,
+        file: str | None = None,
+        group: str | None = None,
+        separator: str | None = None,
+        split_lists: tuple[str, ...] = (),
         workers: int = 2,
     ) -> ImageCollection:
         """Read a collection: class folders, a metadata table or Parquet, whichever is there.
@@ -104,15 +110,34 @@ class ImageCollection:
                 column, as in "year=decade". Labels are where bins start: "1890".
             images: the folder that the table's file names are relative to; `None` is the
                 table's own.
+            table: name of the metadata table inside the folder; `None` takes metadata.*.
+            file: the metadata column that names image files; `None` takes `file_name`,
+                `filename`, `file`, `path` or `image`. A bare name means the only file of that
+                name anywhere below the folder.
+            group: the metadata column of what must not be divided between two halves, or
+                between training and held-out images; `None` takes `group` where there is one.
+            separator: what stands between several labels of one cell, such as "|"; each label
+                gets a row of its own.
+            split_lists: text files inside the folder that name the images of a split, one a
+                line, as in "test=test_list.txt". With them, `split` is "" for all others.
             workers: threads that decode.
 
         Raises:
-            DataError: nothing there, no usable image, fewer than two labels, malformed tables.
-            ConfigError: `label`, `bin` or `images` do not fit what is there.
+            DataError: nothing there, no usable image, fewer than two labels, malformed tables or
+                lists, an image in the lists of two splits.
+            ConfigError: an option does not fit what is there.
         """
         width = None if bin is None else Bin.parse(bin)
-        layout = find_layout(Path(path), None if images is None else Path(images))
-        listing = read_listing(layout, label, width)
+        dialect = Dialect(
+            label=label,
+            table=table,
+            file=file,
+            group=group,
+            separator=separator,
+            split_lists=split_lists,
+        )
+        layout = find_layout(Path(path), None if images is None else Path(images), dialect)
+        listing = read_listing(layout, dialect, width)
         found = assemble(listing, *scan(listing, workers))
         _require_contrast(Path(path), found)
         # Parquet widens some types, e.g. whole seconds; a scan gives what a restored one gives.
@@ -122,17 +147,25 @@ class ImageCollection:
         return cls(listing.root, table, tuple(found.skipped), tuple(found.notes))
 
     @staticmethod
-    def fingerprint(path: Path | str, images: Path | str | None = None) -> str:
+    def fingerprint(
+        path: Path | str,
+        images: Path | str | None = None,
+        *,
+        table: str | None = None,
+        file: str | None = None,
+        split_lists: tuple[str, ...] = (),
+    ) -> str:
         """Digest name, size and modification time of every file that `open` would read.
 
         Opens no image, so it tells cheaply whether a saved collection still holds; 32
-        hexadecimal digits.
+        hexadecimal digits. The arguments are those of `open` that decide which files it reads.
 
         Raises:
             DataError, ConfigError: as `open`, where nothing is there.
         """
         state = blake2b(digest_size=16)
-        layout = find_layout(Path(path), None if images is None else Path(images))
+        dialect = Dialect(table=table, file=file, split_lists=split_lists)
+        layout = find_layout(Path(path), None if images is None else Path(images), dialect)
         for line in layout.fingerprint():
             state.update(line.encode("utf-8", "surrogateescape") + b"\n")
         return state.hexdigest()
@@ -208,6 +241,21 @@ class ImageCollection:
         if len(rows) and (rows[0] < 0 or rows[-1] >= len(self)):
             raise ConfigError(f"rows {rows[0]} to {rows[-1]}: the collection has {len(self)}")
         return replace(self, table=self.table.take(pa.array(rows)))
+
+    def in_split(self, name: str) -> np.ndarray:
+        """Return a mask (n,) bool of the rows of the split `name`; "" means every row.
+
+        Raises:
+            ConfigError: no image is in that split, naming the splits there are.
+        """
+        if not name:
+            return np.ones(len(self), bool)
+        mask: np.ndarray = pc.equal(self.table["split"], name).to_numpy()
+        if not mask.any():
+            counts = Counter(split for split in self.table["split"].to_pylist() if split)
+            listed = ", ".join(f"{split} ({n})" for split, n in sorted(counts.items())) or "none"
+            raise ConfigError(f"split {name!r}: no image is in it; splits (rows): {listed}")
+        return mask
 
     def split_halves(self, seed: int, by: str = "group") -> tuple[np.ndarray, np.ndarray]:
         """Split the rows in two halves that share no group and no near-duplicates.

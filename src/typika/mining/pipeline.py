@@ -21,7 +21,7 @@ from numpy import ndarray
 from typika import config as settings
 from typika import ranks
 from typika.baselines.probes import RivalConfig
-from typika.collection.images import ImageCollection
+from typika.collection.images import Dialect, ImageCollection
 from typika.collection.prompts import PromptTemplate
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.models import CollectionModel, EmbeddedModel
@@ -40,11 +40,46 @@ STAGES = ("collect", "encode", "train", "score", "select", "cluster")
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionConfig:
-    """Where labels come from."""
+    """Where labels come from, and which images serve for what."""
 
     label: str | None = None  # column of the metadata table; None where folders are labels
     bin: str | None = None  # "decade", "century" or a width, for numeric labels
+    separator: str | None = None  # between several labels of one cell, such as "|"
+    table: str | None = None  # the metadata table's name in the folder; None: metadata.*
+    file: str | None = None  # column of image files; None: file_name and its like
+    group: str | None = None  # column of what must not be divided; None: group, if there is one
+    split_lists: tuple[str, ...] = ()  # "split=file.txt": the images of a split, one a line
+    train_on: str = ""  # the split that the model is trained on; "": all images
+    mine: str = ""  # the split that is scored and mined; "": all images
     weigh_duplicates: bool = False  # True: near-duplicate images all offer patches
+
+    def __post_init__(self) -> None:
+        Dialect(table=self.table, separator=self.separator, split_lists=self.split_lists)
+
+    def open(self, source: Path, workers: int) -> ImageCollection:
+        """Read the collection that the settings describe; see `ImageCollection.open`.
+
+        Raises:
+            DataError, ConfigError: as `ImageCollection.open`.
+            ConfigError: no image is in the split `train_on` or `mine`.
+        """
+        collection = ImageCollection.open(
+            source, label=self.label, bin=self.bin, table=self.table, file=self.file,
+            group=self.group, separator=self.separator, split_lists=self.split_lists,
+            workers=workers,
+        )  # fmt: skip
+        for option, split in (("train_on", self.train_on), ("mine", self.mine)):
+            try:
+                collection.in_split(split)
+            except ConfigError as error:
+                raise ConfigError(f"collection.{option}: {error}") from error
+        return collection
+
+    def fingerprint(self, source: Path) -> str:
+        """Digest every file that `open` would read; see `ImageCollection.fingerprint`."""
+        return ImageCollection.fingerprint(
+            source, table=self.table, file=self.file, split_lists=self.split_lists
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +87,14 @@ class PromptConfig:
     """The words that stand for a label, and for none."""
 
     label: str = "A photo of {label}."
-    null: str | None = None  # None: the label's prompt without its label
+    null: str | None = None  # None: the empty text
+    spaces: str = ""  # characters of a label that prompts show as spaces, such as "_"
+    # Further prompts for training only, as in "A photo of {label} in {city}."
+    nested: tuple[str, ...] = ()
 
     def template(self) -> PromptTemplate:
         """The one template that every stage uses."""
-        return PromptTemplate.parse(self.label, self.null)
+        return PromptTemplate.parse(self.label, self.null, self.spaces, self.nested)
 
     def __post_init__(self) -> None:
         self.template()
@@ -115,17 +153,17 @@ class Mining:
         options = self.config.collection
         causes = {
             "collection": settings.as_values(options),
-            "listing": ImageCollection.fingerprint(self.source),
+            "listing": options.fingerprint(self.source),
         }
 
         def compute() -> None:
-            collection = ImageCollection.open(
-                self.source, label=options.label, bin=options.bin, workers=self.workers
-            )
-            collection.save(self.folder)
+            options.open(self.source, self.workers).save(self.folder)
 
         outputs = ("collection.parquet", "skipped.csv")
         self.run.stage(Stage(name="collect", causes=causes, outputs=outputs), compute)
+        if self.config.prompt.nested:  # early: hours before training would read them
+            columns = self.collection.table.column_names
+            self.config.prompt.template().require_columns(columns)
 
     def _encode(self) -> None:
         model = self.model
