@@ -16,8 +16,9 @@ import pytest
 from pictures import draw_photo
 from typika import config as settings
 from typika.collection.images import ImageCollection
+from typika.diffusion.stable import StableConfig
 from typika.mining.patches import patch_side
-from typika.workflow import MineConfig
+from typika.workflow import MineConfig, configure
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 NAMES = ("cars", "faces", "geo", "places", "xrays")
@@ -25,7 +26,7 @@ NAMES = ("cars", "faces", "geo", "places", "xrays")
 
 @dataclass(frozen=True)
 class Opened:
-    """A recipe without its model section, and the miniature that it opened."""
+    """A recipe, and the miniature that it opened."""
 
     config: MineConfig
     collection: ImageCollection
@@ -55,9 +56,7 @@ def comment_of(name: str) -> str:
 
 
 def opened(name: str, root: Path) -> Opened:
-    values = values_of(name)
-    del values["model"]  # what Stable Diffusion asks for is tested with it
-    config = settings.build(MineConfig, values)
+    config = configure(values_of(name))
     return Opened(config, config.collection.open(root, 2))
 
 
@@ -110,7 +109,18 @@ def test_values_as_published(name):
     assert model.get("nested_share") == (0.1 if name == "geo" else None)
     assert select["per_image"] == 5
     assert (select["share"], select["at_most"]) == (0.2 if name == "places" else 1.0, 1000)
-    assert values["cluster"] == {"method": "published", "pooling": "mean", "n_clusters": 32}
+    config = configure(values)
+    assert isinstance(config.model, StableConfig)
+    assert (config.score.n_draws, config.score.design) == (32, "importance")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_settings_go_under_a_recipe(name):
+    config = configure(values_of(name), preset="paper")
+    assert (config.score.n_draws, config.score.design) == (100, "independent")
+    assert (config.cluster.method, config.cluster.pooling) == ("published", "mean")
+    assert config.model.posterior == "sample"
+    assert config.model.resolution == values_of(name)["model"]["resolution"]
 
 
 # Cars -----------------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ def stable_cost(
     contexts = 2 + min(len(collection.labels) - 1, config.score.n_others)
     pilot = min(config.score.pilot, len(collection)) * 64 * 2
     importance = config.score.design == "importance"
-    passes = len(collection) * config.score.n_draws * contexts + (pilot if importance else 0)
+    mined = collection.in_split(config.collection.mine)
+    passes = int(mined.sum()) * config.score.n_draws * contexts + (pilot if importance else 0)
     work = {
         "encoding": cells.sum() * AUTOENCODER_TFLOP,
         "finetuning": 3 * seen * crop * NETWORK_TFLOP,

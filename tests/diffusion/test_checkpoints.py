@@ -104,7 +104,7 @@ def test_a_download_that_was_cut_short_is_named(copy: Path) -> None:
     path = copy / "unet" / "diffusion_pytorch_model.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match="diffusion_pytorch_model.*cut short"):
+    with pytest.raises(ModelError, match=r"diffusion_pytorch_model.*cut short"):
         Checkpoint.open(str(copy))
 
 

@@ -98,7 +98,7 @@ def test_the_loss_is_zero_for_a_perfect_prediction(
     alpha, sigma = level.sigmoid().sqrt(), (-level).sigmoid().sqrt()
 
     class Perfect(torch.nn.Module):
-        def forward(self, noisy, timestep, return_dict, **given):
+        def forward(self, noisy, *_, **__):
             a, s = alpha[:, None, None, None], sigma[:, None, None, None]
             assert_allclose(noisy, a * example.clean + s * example.noise, atol=1e-6)
             return (a * example.noise - s * example.clean if velocity else example.noise,)
@@ -212,7 +212,11 @@ def test_only_the_last_checkpoints_are_kept(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = job(tmp_path, tiny, checkpoints=2, checkpoint_every=4)
-    monkeypatch.setattr(finetuning._Loop, "_finish", lambda self: (_ for _ in ()).throw(Killed()))
+
+    def dying(_loop: finetuning._Loop) -> None:
+        raise Killed
+
+    monkeypatch.setattr(finetuning._Loop, "_finish", dying)
     with pytest.raises(Killed):
         run.run()
     names = sorted(path.name for path in (tmp_path / "model" / "denoiser").iterdir())

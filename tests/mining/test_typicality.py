@@ -22,6 +22,8 @@ from typika.mining.typicality import (
     unit_gains,
 )
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class GaussianLabels:
@@ -34,7 +36,7 @@ class GaussianLabels:
     null_variance: float
     channels: int = 3
     log_snr_range: tuple[float, float] = (-3.0, 1.0)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -68,7 +70,7 @@ class GaussianLabels:
     def encode(self, image: Image.Image) -> Tensor:
         raise NotImplementedError("these latents come from no image")
 
-    def features(self, latent: Tensor, context: int) -> Tensor:
+    def features(self, latent: Tensor, context: int) -> Tensor:  # noqa: ARG002
         return latent
 
     def loss(self, clean: float, context: int, log_snr: Tensor) -> Tensor:

@@ -433,7 +433,7 @@ def _export(unet: Any, config: StableConfig, folder: Path) -> None:
     if config.finetune == "full":
         unet.save_pretrained(folder, safe_serialization=True)
         return
-    from diffusers.loaders import StableDiffusionLoraLoaderMixin
+    from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
     from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
     from peft.utils import get_peft_model_state_dict
 

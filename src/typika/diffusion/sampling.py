@@ -38,7 +38,7 @@ def sample(
     both = torch.tensor([[NULL, context] for context in contexts])
     levels = sampling_levels(n_steps).to(noise.device)
     latent = noise
-    for step, level in enumerate(levels.split(1)):
+    for step, level in enumerate(torch.split(levels, 1)):
         log_snr = level.expand(len(latent))
         null, own = denoiser.predict(latent, log_snr, both)
         predicted = null + guidance * (own - null)

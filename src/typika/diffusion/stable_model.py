@@ -192,7 +192,7 @@ class StableModel:
         contexts = [known(self.prompts.text(label)) for label in collection.labels]
         null = known(self.prompts.null_text)
         nested = [
-            [known(text) for text in ()]
+            [known(text) for text in self.prompts.nested_texts(label, row)]
             for label, row in zip(
                 collection.table["label"].to_pylist(), _metadata(collection), strict=True
             )
@@ -255,17 +255,24 @@ def encode_parts(
     config = model.config
     autoencoder = Autoencoder(model.checkpoint, config, model.placement.device)
 
+    names = collection.table["image_id"].to_pylist()
+
     def prepared(row: int) -> Float[Tensor, "1 3 H W"]:
         image = collection.load(row, draft=config.resolution)
         return pixels(image, config.resolution, config.multiple)
 
     with ThreadPoolExecutor(threads) as pool:
         for part in parts:
-            latents = []
-            for values in pool.map(prepared, part_rows(part, len(collection))):
-                latents.append(autoencoder.encode_pixels(values))
-                advance(1)
-            write_part(folder, part, latents)
+            rows = part_rows(part, len(collection))
+            # An image with several labels has several rows, one after the other.
+            first = {names[row]: row for row in reversed(rows)}
+            encoded = {}
+            for row, values in zip(
+                first.values(), pool.map(prepared, first.values()), strict=True
+            ):
+                encoded[row] = autoencoder.encode_pixels(values)
+            write_part(folder, part, [encoded[first[names[row]]] for row in rows])
+            advance(len(rows))
 
 
 def _metadata(collection: ImageCollection) -> list[dict[str, str]]:

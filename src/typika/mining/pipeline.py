@@ -177,7 +177,7 @@ class Mining:
         model = self.model
         causes = self._causes(
             "collect", "encode", seed=self.config.seed, model=model.fitting,
-            optimiser=self.config.optimiser, rival=self.config.rival,
+            optimiser=self.config.optimiser, rival=self.config.rival, splits=self._splits,
         )  # fmt: skip
 
         def compute() -> None:
@@ -195,7 +195,10 @@ class Mining:
         self.run.stage(stage, compute)
 
     def _score(self) -> None:
-        causes = self._causes("train", seed=self.config.seed, score=self.config.score)
+        causes = self._causes(
+            "collect", "encode", "train", seed=self.config.seed, score=self.config.score,
+            splits=self._splits,
+        )  # fmt: skip
         stage = Stage(name="score", causes=causes, outputs=("scores",), shared=self.model.shared)
         self.run.stage(stage, lambda: stages.score(self))
 
@@ -219,6 +222,10 @@ class Mining:
             Stage(name="cluster", causes=causes, outputs=outputs), lambda: stages.cluster(self)
         )
 
+    @property
+    def _splits(self) -> tuple[str, str]:
+        return self.config.collection.train_on, self.config.collection.mine
+
     def _causes(self, *earlier: str, **sections: Any) -> Mapping[str, Any]:
         """Digests of what earlier stages wrote, and the sections that a stage reads."""
         values = {
@@ -231,18 +238,22 @@ class Mining:
 
 
 def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[ndarray, " n"]:
-    """Which images the model is fitted to: all but a share of the groups of each label.
+    """Which images the model is fitted to: all of a split but a share of the groups of each label.
 
     The held-out images are scored and mined like the others; they tell how much of what the model
-    knows it knows of images that it never saw. Labels with fewer than ten groups hold out none.
+    knows it knows of images that it never saw. Labels with fewer than ten groups hold out none,
+    and so do all where another split is mined than the one trained on.
     """
+    options = config.collection
+    trained_on = collection.in_split(options.train_on)
+    if options.train_on and options.mine not in ("", options.train_on):
+        return trained_on
     rng = np.random.default_rng([config.seed, 7])
     groups = np.unique(np.array(collection.table["group"].to_pylist(), dtype=str),
                        return_inverse=True)[1]  # fmt: skip
     label = collection.label_index
-    trained_on = np.ones(len(collection), dtype=bool)
     for number in range(len(collection.labels)):
-        own = np.unique(groups[label == number])
+        own = np.unique(groups[trained_on & (label == number)])
         count = int(config.model.held_out * len(own)) if len(own) >= 10 else 0
         held_out = rng.permutation(own)[:count]
         trained_on &= ~np.isin(groups, held_out)

@@ -24,9 +24,10 @@ from typika.baselines.probes import CellClassifier, evidence, load_rival, train_
 from typika.collection.images import ImageCollection
 from typika.diffusion.batches import BatchSize
 from typika.diffusion.denoiser import Denoiser
-from typika.diffusion.latents import PART, LatentStore, n_parts, part_rows
+from typika.diffusion.latents import PART, LatentStore, part_rows
 from typika.diffusion.models import CollectionModel, Latents
 from typika.diffusion.schedule import Density, NoiseDesign, noise_design
+from typika.errors import DataError
 from typika.files import write_text
 from typika.mining import clusters, features, patches
 from typika.mining.typicality import (
@@ -106,20 +107,32 @@ def score_path(folder: Path, part: int) -> Path:
     return folder / "scores" / f"part-{part:05d}.parquet"
 
 
+def mined_rows(mining: Mining, collection: ImageCollection, part: int) -> list[int]:
+    """Rows of a part that are scored and mined: all, or those of the split that is mined."""
+    mined = collection.in_split(mining.config.collection.mine)
+    return [row for row in part_rows(part, len(collection)) if mined[row]]
+
+
+def mined_parts(mining: Mining, collection: ImageCollection) -> list[int]:
+    """The parts that have such rows."""
+    rows = np.flatnonzero(collection.in_split(mining.config.collection.mine))
+    return [int(part) for part in np.unique(rows // PART)]
+
+
 def score(mining: Mining) -> None:
     """Write the typicality maps of every image for its own label, part by part."""
     collection = mining.collection
     densities = level_densities(mining, collection)
     missing = [
         part
-        for part in range(n_parts(len(collection)))
+        for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
     missing = ranks.world().share(missing)
     workers = mining.model.workers(mining.workers)
     hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
     tasks = [(mining, collection, densities, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(part_rows(part, len(collection))) for part in missing)
+    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
     run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
 
 
@@ -248,8 +261,8 @@ def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Densit
         return ()
     path = mining.folder / "scores" / "levels.json"
     if ranks.world().leads and not path.exists():
-        order = np.random.default_rng([seed, 11]).permutation(len(collection))
-        rows = np.sort(order[: config.pilot])
+        mined = np.flatnonzero(collection.in_split(mining.config.collection.mine))
+        rows = np.sort(np.random.default_rng([seed, 11]).permutation(mined)[: config.pilot])
         found = run_tasks(
             _pilot, [(mining, collection, rows)], workers=1, name="Looking", total=len(rows)
         )[0]
@@ -308,11 +321,12 @@ def _score_parts(
     scorer = Scorer.open(mining, collection, densities)
     trained_on = training_images(collection, mining.config)
     for part in parts:
-        rows = list(part_rows(part, len(collection)))
+        rows = mined_rows(mining, collection, part)
         labels = [int(collection.label_index[row]) for row in rows]
         found = scorer.score(rows, labels, advance)
         images = collection.table.take(rows)
         columns = {
+            "row": pa.array(rows, pa.int32()),
             "image_id": images["image_id"],
             "label": images["label"],
             "trained_on": pa.array(trained_on[rows]),
@@ -336,7 +350,7 @@ def map_shape(width: int, height: int) -> tuple[int, int]:
 def select(mining: Mining) -> None:
     """Choose the typical patches of each label and its controls."""
     collection = mining.collection
-    tasks = [(mining, collection, part) for part in range(n_parts(len(collection)))]
+    tasks = [(mining, collection, part) for part in mined_parts(mining, collection)]
     found = run_tasks(
         _candidates_of_part, tasks, workers=mining.workers, name="Selecting", total=len(collection)
     )
@@ -355,7 +369,7 @@ def _candidates_of_part(
     scores = read_parquet(score_path(mining.folder, part))
     widths, heights = collection.table["width"], collection.table["height"]
     found = []
-    for place, row in enumerate(part_rows(part, len(collection))):
+    for place, row in enumerate(scores["row"].to_pylist()):
         image = (widths[row].as_py(), heights[row].as_py())
         maps = read_maps(scores, place)
         rng = np.random.default_rng(
@@ -386,10 +400,13 @@ class ScoredMaps:
         self._held: tuple[int, pa.Table] | None = None
 
     def __getitem__(self, row: int) -> dict[str, Float[ndarray, "h w"]]:
-        part, place = divmod(row, PART)
+        part = row // PART
         if self._held is None or self._held[0] != part:
             self._held = part, read_parquet(score_path(self.folder, part))
-        return read_maps(self._held[1], place)
+        rows = self._held[1]["row"].to_pylist()
+        if row not in rows:
+            raise DataError(f"row {row}: not of the split that was mined, so it has no map")
+        return read_maps(self._held[1], rows.index(row))
 
 
 def _candidates(
