@@ -217,7 +217,7 @@ def opened(
     facts = {
         # Relative, so that images and runs can move together.
         "source": Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix(),
-        "device": model.device,
+        "device": model.device(),
     }
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
         yield Mining(run, source, config, workers or parallel.default_workers(), device)

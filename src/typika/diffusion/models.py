@@ -56,12 +56,10 @@ class CollectionModel(Protocol):
     Every method may be interrupted and called again.
     """
 
-    @property
     def encoding(self) -> Mapping[str, Any]:
         """Settings that decide the latents."""
         ...
 
-    @property
     def fitting(self) -> Mapping[str, Any]:
         """Settings that decide the fitted model."""
         ...
@@ -130,7 +128,6 @@ class CollectionModel(Protocol):
         """What it was fitted by, for the report."""
         ...
 
-    @property
     def device(self) -> str:
         """Where it runs, for the record."""
         ...
@@ -168,14 +165,15 @@ class EmbeddedModel:
     shared: ClassVar[bool] = False
     in_turn: ClassVar[bool] = True
     canvas: ClassVar[int] = 64
-    device: ClassVar[str] = "cpu"
 
-    @property
+    def device(self) -> str:
+        """The CPU."""
+        return "cpu"
+
     def encoding(self) -> Mapping[str, Any]:
         """See `CollectionModel`."""
         return self.config.encoding
 
-    @property
     def fitting(self) -> Mapping[str, Any]:
         """See `CollectionModel`."""
         return {"model": settings.as_values(self.config),

@@ -76,7 +76,6 @@ class StableModel:
         """Where it runs."""
         return Placement.of(self.device_name, self.config.precision)
 
-    @property
     def device(self) -> str:
         """Name of the device, and the precision of scoring on it."""
         place = self.placement.device
@@ -97,13 +96,11 @@ class StableModel:
             return "none: the pretrained model as it is"
         return f"denoising, {self.config.null_share:.0%} without label"
 
-    @property
     def encoding(self) -> Mapping[str, Any]:
         """See `CollectionModel`."""
         return {**self.config.encoding, "weights": self.checkpoint.digest,
-                "rival": self._rival.encoding}  # fmt: skip
+                "rival": self._rival.encoding()}  # fmt: skip
 
-    @property
     def fitting(self) -> Mapping[str, Any]:
         """See `CollectionModel`."""
         quick = ("scored_at_once", "at_once", "compile", "trackers", "checkpoints")

@@ -167,7 +167,7 @@ class Mining:
 
     def _encode(self) -> None:
         model = self.model
-        causes = self._causes("collect", seed=self.config.seed, model=model.encoding)
+        causes = self._causes("collect", seed=self.config.seed, model=model.encoding())
         self.run.stage(
             Stage(name="encode", causes=causes, outputs=model.folders[0], shared=model.shared),
             lambda: model.encode(self.collection, self.folder, self.workers),
@@ -176,7 +176,7 @@ class Mining:
     def _train(self) -> None:
         model = self.model
         causes = self._causes(
-            "collect", "encode", seed=self.config.seed, model=model.fitting,
+            "collect", "encode", seed=self.config.seed, model=model.fitting(),
             optimiser=self.config.optimiser, rival=self.config.rival, splits=self._splits,
         )  # fmt: skip
 

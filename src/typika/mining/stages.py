@@ -189,7 +189,7 @@ class Scorer:
             for label in labels
         ]
         found: list[list[ImageTypicality]] = [[] for _ in rows]
-        for group in self._groups(rows):
+        for group in self._together(rows):
             for scale in self.scales:
                 latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
                 latents = latents.contiguous(memory_format=torch.channels_last)
@@ -210,15 +210,12 @@ class Scorer:
             for row, label, own, maps in zip(rows, labels, contexts, found, strict=True)
         ]
 
-    def _groups(self, rows: Sequence[int]) -> list[list[int]]:
-        """Places in `rows` of images that are scored together: of one shape, or each alone."""
+    def _together(self, rows: Sequence[int]) -> list[list[int]]:
+        """Places in `rows` of images that are scored together."""
         if self.in_turn:
             return [[place] for place in range(len(rows))]
-        shapes = [tuple(self.scales[0].latents.latent(row).shape) for row in rows]
-        return [
-            [place for place, shape in enumerate(shapes) if shape == one]
-            for one in sorted(set(shapes))
-        ]
+        latents = self.scales[0].latents
+        return of_one_shape([tuple(latents.latent(row).shape) for row in rows])
 
     def _record(
         self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
@@ -249,6 +246,14 @@ class Scorer:
             "evidence": own.astype(np.float32).ravel(),
             "rival_predicted": int(np.argmax(sum(rival.mean(axis=(1, 2)) for rival in rivals))),
         }
+
+
+def of_one_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Places of equal shapes, together."""
+    return [
+        [place for place, shape in enumerate(shapes) if shape == one]
+        for one in sorted(set(shapes))
+    ]
 
 
 def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Density, ...]:

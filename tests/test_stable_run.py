@@ -1,0 +1,234 @@
+"""The whole way with a tiny Stable Diffusion: from images to clusters, and what may not change."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import tiny_diffusion
+from pictures import draw_photo
+from typika import presets, workflow
+from typika.diffusion import checkpoints, stable
+from typika.errors import ConfigError, ModelError
+from typika.mining.stages import ScoredMaps, of_one_shape
+from typika.tables import read_parquet
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two labels of eight small photographs, of two shapes."""
+    root = tmp_path_factory.mktemp("images")
+    for label, name in enumerate(("discs", "triangles")):
+        for number in range(8):
+            draw_photo(root / name / f"{number:02d}.jpg", label, number)
+    return root
+
+
+def cluster(images: Path, folder: Path, checkpoint: Path, **changes: dict) -> Path:
+    """Run every stage but the report."""
+    values = tiny_diffusion.settings(checkpoint, **changes.pop("model", {}))
+    config = workflow.configure(values, changes)
+    workflow.advance(images, folder, config, last="cluster", workers=1, device="cpu")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(images: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cluster(images, tmp_path_factory.mktemp("run") / "run", tiny)
+
+
+def maps(folder: Path) -> list[np.ndarray]:
+    scored = ScoredMaps(folder)
+    return [scored[row]["null"] for row in range(16)]
+
+
+def test_a_run_has_what_it_says(done: Path) -> None:
+    patches = read_parquet(done / "patches.parquet")
+    assert set(patches["selection"].to_pylist()) == {"typical", "random", "negative"}
+    assert (done / "model" / "denoiser" / "full" / "config.json").exists()
+    rows = [json.loads(line) for line in (done / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0].keys() == {"images", "loss"}
+    manifest = json.loads((done / "run.json").read_text())
+    assert manifest["device"] == "cpu, float32"
+    assert all(np.isfinite(one).all() and one.std() > 0 for one in maps(done))
+
+
+def test_the_same_command_does_nothing_twice(
+    images: Path, tiny: Path, done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster(images, done, tiny)
+    said = capsys.readouterr().err
+    assert said.count("already done") == 6
+
+
+def test_settings_that_only_change_speed_redo_nothing(
+    images: Path, tiny: Path, done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = tiny_diffusion.settings(tiny, scored_at_once=3, at_once=2)
+    config = workflow.configure(values)
+    workflow.advance(images, done, config, last="cluster", workers=1, device="cpu", overwrite=True)
+    assert capsys.readouterr().err.count("already done") == 6
+
+
+def test_how_many_are_scored_at_once_changes_nothing(
+    images: Path, tiny: Path, done: Path, tmp_path: Path
+) -> None:
+    other = cluster(images, tmp_path / "run", tiny, model={"scored_at_once": 3})
+    for one, two in zip(maps(done), maps(other), strict=True):
+        assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
+
+
+class Killed(BaseException):
+    """As sudden as a kill."""
+
+
+def test_a_run_killed_while_scoring_ends_the_same(
+    images: Path, tiny: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typika.mining.stages import Scorer
+
+    def dying(self: Scorer, row: int, label: int) -> dict:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "_evidence", dying)
+        with pytest.raises(Killed):
+            cluster(images, tmp_path / "run", tiny)
+    cluster(images, tmp_path / "run", tiny)
+    for name in ("selected.parquet", "patches.parquet", "clusters.parquet", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (done / name).read_bytes()
+
+
+def test_every_image_is_encoded_once_and_scored_with_2n_items(
+    images: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: Counter[str] = Counter()
+    predict, features = stable.StableDenoiser.run, stable.StableDenoiser.features
+    encode = stable.Autoencoder.encode_pixels
+
+    def counted_run(self, noisy, log_snr, text):
+        counts["items"] += len(noisy)
+        return predict(self, noisy, log_snr, text)
+
+    def counted_encode(self, values):
+        counts["encoded"] += 1
+        return encode(self, values)
+
+    def counted_features(self, latent, context):
+        counts["featured"] += 1
+        return features(self, latent, context)
+
+    monkeypatch.setattr(stable.StableDenoiser, "run", counted_run)
+    monkeypatch.setattr(stable.StableDenoiser, "features", counted_features)
+    monkeypatch.setattr(stable.Autoencoder, "encode_pixels", counted_encode)
+    model = {"finetune": "none"}
+    run = cluster(images, tmp_path / "run", tiny, model=model,
+                  score={"n_draws": 6, "design": "stratified"})  # fmt: skip
+    selected = set(read_parquet(run / "selected.parquet")["row"].to_pylist())
+    assert counts == {"items": 16 * 2 * 6, "encoded": 16, "featured": len(selected)}
+
+
+def test_images_of_one_shape_are_scored_together() -> None:
+    shapes = [(4, 8, 8), (4, 8, 12), (4, 8, 8), (4, 8, 12), (4, 8, 8)]
+    assert of_one_shape(shapes) == [[0, 2, 4], [1, 3]]
+
+
+def test_other_labels_are_compared_on_demand(images: Path, tiny: Path, tmp_path: Path) -> None:
+    run = cluster(images, tmp_path / "run", tiny, model={"finetune": "none"},
+                  score={"n_others": 1, "against": "others"})  # fmt: skip
+    scored = ScoredMaps(run)[0]
+    assert set(scored) == {"null", "null_error", "others", "others_error", "evidence"}
+    table = read_parquet(run / "scores" / "part-00000.parquet")
+    assert set(table["predicted"].to_pylist()) <= {0, 1}
+
+
+def test_the_published_settings_run(images: Path, tiny: Path, tmp_path: Path) -> None:
+    values = tiny_diffusion.settings(tiny, finetune="none", posterior="sample")
+    del values["score"]
+    config = workflow.configure(values, {"cluster": {"n_clusters": 4}}, preset="paper")
+    assert (config.score.n_draws, config.score.design) == (100, "independent")
+    workflow.advance(images, tmp_path / "run", config, last="cluster", workers=1, device="cpu")
+    assert read_parquet(tmp_path / "run" / "patches.parquet").num_rows
+
+
+@pytest.mark.parametrize("kind", ["tiny_velocity", "tiny_xl"])
+def test_other_families_run(
+    images: Path, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    checkpoint = request.getfixturevalue(kind)
+    model = {"finetune": "lora", "least_images": 8, "most_images": 8}
+    run = cluster(
+        images, tmp_path / "run", checkpoint, model=model, score={"design": "stratified"}
+    )
+    assert all(np.isfinite(one).all() for one in maps(run))
+
+
+def test_one_split_may_be_trained_on_and_another_mined(
+    images: Path, tiny: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    for number, path in enumerate(sorted(images.rglob("*.jpg"))):
+        split = "train" if number % 2 else "val"
+        target = tmp_path / "images" / split / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    run = cluster(
+        tmp_path / "images", tmp_path / "run", tiny, model={"least_images": 8, "most_images": 8},
+        collection={"train_on": "train", "mine": "val"},
+    )  # fmt: skip
+    table = read_parquet(run / "scores" / "part-00000.parquet")
+    assert table.num_rows == 8
+    assert not any(table["trained_on"].to_pylist())
+    patches = read_parquet(run / "patches.parquet")
+    assert set(patches["split"].to_pylist()) == {"val"}
+
+
+def test_a_kind_of_model_brings_what_suits_it() -> None:
+    config = workflow.configure({"model": {"checkpoint": "somewhere"}})
+    assert isinstance(config.model, stable.StableConfig)
+    assert (config.score.n_draws, config.score.n_others) == (32, 0)
+    own = workflow.configure({"model": {"checkpoint": "somewhere"}}, {"score": {"n_draws": 64}})
+    assert (own.score.n_draws, own.score.design) == (64, "importance")
+    assert workflow.configure().score.n_draws == 8
+    with pytest.raises(ConfigError, match=r"model\.kind='gan'"):
+        workflow.configure({"model": {"kind": "gan"}})
+    with pytest.raises(ConfigError, match="preset 'fast'"):
+        presets.named("fast")
+
+
+def test_a_missing_checkpoint_stops_before_any_work(images: Path, tmp_path: Path) -> None:
+    config = workflow.configure({"model": {"checkpoint": str(tmp_path / "nowhere")}})
+    with pytest.raises(ModelError, match="nowhere: no such folder"):
+        workflow.mine(images, tmp_path / "run", config=config, device="cpu")
+
+
+def test_check_says_what_it_would_cost(images: Path, tiny: Path) -> None:
+    config = workflow.configure(tiny_diffusion.settings(tiny))
+    text = "\n".join(workflow.check(images, config, 1).lines)
+    assert "passes through the network to score, 48 images seen in finetuning" in text
+    assert "predicts epsilon" in text
+    broken = workflow.configure({"model": {"checkpoint": "nobody/nothing"}})
+    assert "download: nobody/nothing" in "\n".join(workflow.check(images, broken, 1).lines)
+
+
+def test_offline_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked = []
+
+    def download(name: str, **options: object) -> str:
+        asked.append(options["local_files_only"])
+        raise OSError("not here")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    for value in ("1", "0"):
+        monkeypatch.setenv("HF_HUB_OFFLINE", value)
+        with pytest.raises(ModelError, match="nobody/nothing: cannot get it"):
+            checkpoints.locate("nobody/nothing")
+    assert asked == [True, False]
