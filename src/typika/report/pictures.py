@@ -37,17 +37,15 @@ def as_base64(content: bytes) -> str:
 
 
 def map_record(maps: HeatMaps, *, grid: int) -> MapRecord:
-    """Quantise three heat-maps, first averaged down to at most `grid` cells a side."""
-    arrays = [coarsen(finite(part), grid) for part in (maps.contrast, maps.null, maps.evidence)]
-    scales = [peak(part) for part in arrays]
-    cells = [as_base64(quantise(part, scale)) for part, scale in zip(arrays, scales, strict=True)]
-    height, width = arrays[0].shape
-    return MapRecord(
-        height=height,
-        width=width,
-        scales=(scales[0], scales[1], scales[2]),
-        cells=(cells[0], cells[1], cells[2]),
-    )
+    """Quantise the heat-maps, first averaged down to at most `grid` cells a side."""
+    arrays = [None if part is None else coarsen(finite(part), grid) for part in maps.parts]
+    scales = [None if part is None else peak(part) for part in arrays]
+    cells = [
+        None if part is None or scale is None else as_base64(quantise(part, scale))
+        for part, scale in zip(arrays, scales, strict=True)
+    ]
+    height, width = (min(side, grid) for side in maps.null.shape)
+    return MapRecord(height=height, width=width, scales=tuple(scales), cells=tuple(cells))
 
 
 def finite(values: np.ndarray) -> np.ndarray:
