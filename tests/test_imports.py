@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining"},
     {"report"},
-    {"workflow"},
+    {"workflow", "comparison"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

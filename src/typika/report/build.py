@@ -55,6 +55,7 @@ __all__ = [
     "ReportInputs",
     "RunFacts",
     "build_page",
+    "cluster_rows",
     "label_order",
     "shelve",
 ]
@@ -202,7 +203,7 @@ def shelve(inputs: ReportInputs, table: PatchTable, label: str) -> Shelf:
     order = np.lexsort((table.integers["rank"][typical], table.floats["distance"][typical]))
     for row in typical[order]:
         members.setdefault(int(table.integers["cluster"][row]), []).append(int(row))
-    clusters = [members.get(row["cluster"], []) for row in _cluster_rows(inputs.clusters, label)]
+    clusters = [members.get(row["cluster"], []) for row in cluster_rows(inputs.clusters, label)]
     return Shelf(
         clusters=tuple(tuple(rows) for rows in clusters),
         random=_by_rank(table, table.of(label, "random")),
@@ -215,7 +216,8 @@ def _by_rank(table: PatchTable, rows: np.ndarray) -> tuple[int, ...]:
     return tuple(rows[order].tolist())
 
 
-def _cluster_rows(clusters: pa.Table, label: str) -> list[dict]:
+def cluster_rows(clusters: pa.Table, label: str) -> list[dict]:
+    """The clusters of a label by rank."""
     rows = clusters.filter(pc.equal(clusters["label"].cast(pa.string()), label)).to_pylist()
     return sorted(rows, key=lambda row: (row["rank"], row["cluster"]))
 
@@ -437,7 +439,7 @@ def _label_record(
     typical = table.of(label, "typical")
     random = table.floats["typicality"][table.of(label, "random")]
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
-    clusters = _cluster_rows(inputs.clusters, label)
+    clusters = cluster_rows(inputs.clusters, label)
     rows = clusters[: len(kept.clusters)]
     return LabelRecord(
         label=label,
