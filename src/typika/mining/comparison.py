@@ -38,7 +38,7 @@ DRAWS = 500  # resamplings behind an interval
 CHANCE_DRAWS = 50  # random places behind what chance would give
 LONGEST = 256  # pixels of the long side at which maps are held against boxes
 
-Map = Float[ndarray, "h w"]
+Map = Float[ndarray, "_h _w"]  # grids of two runs may differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,8 +346,8 @@ def located(image: int, before: Map, after: Map, truth: Bool[ndarray, "H W"]) ->
     first, second = (upsample(values, *truth.shape) for values in (before, after))
     return Located(
         image,
-        average_precision(first, truth),
-        average_precision(second, truth),
+        average_precision(first.ravel(), truth.ravel()),
+        average_precision(second.ravel(), truth.ravel()),
         float(pointing_hit(first, truth)),
         float(pointing_hit(second, truth)),
         area_fraction(truth),

@@ -41,6 +41,7 @@ APART = 8.0  # times; maps whose full colours differ by more are shown each on i
 SCALE_SIZE = (256, 12)  # pixels of the picture of the colour scale
 IMAGE_BYTES = 0.35  # of a picture in base64, per pixel: estimated
 SIDES = ("before", "after")
+HEAD = ("Model", "Patches ranked", "Prompt", "Images")  # beginnings of facts that come first
 QUALITY = 74  # of JPEG
 
 Spell = Callable[[Estimate | float], str]
@@ -93,6 +94,7 @@ def build_comparison(inputs: ComparisonInputs, *, max_megabytes: float = 25) -> 
         title=f"{inputs.before.name} and {inputs.after.name}, side by side",
         lead=_lead(inputs),
         notes=inputs.notes,
+        head=tuple(fact for fact in _facts(*facts) if fact.name.startswith(HEAD)),
         facts=tuple(_facts(*facts)),
         settings=tuple(_settings(inputs)),
         agreement=tuple(_agreement_figures(row) for row in inputs.agreement),
@@ -160,10 +162,9 @@ def _left_out(
 
 def _lead(inputs: ComparisonInputs) -> tuple[str, ...]:
     everything = inputs.agreement[0]
-    n_labels = len(inputs.labels)
     said = [
-        f"Two runs over the same {everything.n_images:,} images of "
-        f"{n_labels} {'label' if n_labels == 1 else 'labels'}: “{inputs.before.name}” before, "
+        f"Two runs over the same {_count(everything.n_images, 'image', 'images')} of "
+        f"{_count(len(inputs.labels), 'label', 'labels')}: “{inputs.before.name}” before, "
         f"“{inputs.after.name}” after."
     ]
     if math.isfinite(everything.found.value):
@@ -199,7 +200,7 @@ def _run_rows(facts: RunFacts) -> dict[str, str]:
     rows["Time"] = console.duration(sum(facts.timings.values()))
     rows["Images"] = f"{sum(label.n_images for label in facts.collection):,}"
     for row in facts.baselines:
-        rows[row.name] = row.value if isinstance(row.value, str) else f"{row.value:.3g}"
+        rows[row.name] = row.value if isinstance(row.value, str) else _significant(row.value)
     rows |= {"Version": f"typika {facts.version}", "Command": facts.command}
     return rows
 
@@ -248,7 +249,7 @@ def _localisation_figures(row: Localisation) -> Figures:
 
 
 def _groups(n_groups: int, n_images: int) -> str:
-    return f"{n_groups:,} groups" if n_groups < n_images else ""
+    return _count(n_groups, "group", "groups") if n_groups < n_images else ""
 
 
 def _cell(estimate: Estimate, spell: Spell) -> Cell:
@@ -258,7 +259,10 @@ def _cell(estimate: Estimate, spell: Spell) -> Cell:
 def _interval(estimate: Estimate, spell: Spell, frame: str) -> str:
     if not math.isfinite(estimate.low):
         return ""
-    return frame.format(f"{spell(estimate.low)} to {spell(estimate.high)}")
+    low, high = spell(estimate.low), spell(estimate.high)
+    if low.endswith("%") and high.endswith("%"):
+        low = low.removesuffix(" %")  # "77 to 87 %"
+    return frame.format(f"{low} to {high}")
 
 
 def _number(value: Estimate | float) -> float:
@@ -282,7 +286,10 @@ def decimal(value: Estimate | float) -> str:
 def signed(value: Estimate | float) -> str:
     """A difference with its sign and three decimals."""
     number = _number(value)
-    return f"{number:+.3f}".replace("-", "−") if math.isfinite(number) else "—"
+    if not math.isfinite(number):
+        return "—"
+    text = f"{number:+.3f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.000" else text
 
 
 # ------------------------------------------------------------------------------------- clusters
@@ -304,7 +311,7 @@ def _section(
     counts = [len(cluster_rows(run.inputs.clusters, label)) for run in runs]
     return LabelSection(
         label=label,
-        summary=f"{row.n_images:,} {'image' if row.n_images == 1 else 'images'} · "
+        summary=f"{_count(row.n_images, 'image', 'images')} · "
         f"{row.n_before:,} typical patches before, {row.n_after:,} after, {row.n_matched:,} of "
         "them in both",
         before=before,
@@ -326,7 +333,8 @@ def _cluster_rows(
         yield ClusterRow(
             rank=row["rank"],
             typicality=_significant(row["typicality"]),
-            counts=f"{row['size']:,} patches · {row['n_images']:,} images",
+            counts=f"{_count(row['size'], 'patch', 'patches')} · "
+            f"{_count(row['n_images'], 'image', 'images')}",
             patches=tuple(
                 Picture(
                     jpeg=as_base64(jpeg or b""),
@@ -350,6 +358,10 @@ def _patch_words(run: ComparedRun, table: PatchTable, row: int, rank: int) -> st
 def _significant(value: float | None) -> str:
     known = value is not None and math.isfinite(value)
     return f"{value:.3g}".replace("-", "−") if known else "unknown"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _short(text: str, length: int = 80) -> str:

@@ -149,6 +149,7 @@ class ComparisonPage:
     title: str
     lead: tuple[str, ...]
     notes: tuple[str, ...]
+    head: tuple[Fact, ...]  # what a reader must know before anything else
     facts: tuple[Fact, ...]
     settings: tuple[Fact, ...]
     agreement: tuple[Figures, ...]

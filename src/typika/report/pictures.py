@@ -17,6 +17,7 @@ Box = tuple[int, int, int, int]
 LEVELS = 127  # steps on either side of zero; the byte 128 is zero
 # As in report.js: orange above zero, blue below, told apart with any kind of colour vision.
 ABOVE, BELOW = (255, 140, 26), (51, 136, 255)
+WHITE = (255, 255, 255)
 OPACITY = 0.8  # of the fullest colour
 
 
@@ -71,8 +72,9 @@ def heat_picture(
     picture = Image.fromarray(blended)
     draw = ImageDraw.Draw(picture)
     for left, top, right, bottom in boxes:
-        draw.rectangle([left, top, right - 1, bottom - 1], outline=(0, 0, 0), width=3)
-        draw.rectangle([left + 1, top + 1, right - 2, bottom - 2], outline=(255, 255, 255))
+        # A white line in a black one is seen on any ground.
+        draw.rectangle([left, top, right - 1, bottom - 1], outline=(0, 0, 0), width=4)
+        draw.rectangle([left + 1, top + 1, right - 2, bottom - 2], outline=WHITE, width=2)
     return picture
 
 
