@@ -502,10 +502,10 @@ def agreement_table(
     rows = []
     for one in agreement:
         rows += [
-            _row(one, "groups", Estimate(one.n_groups)),
-            _row(one, "patches_before", Estimate(one.n_before)),
-            _row(one, "patches_after", Estimate(one.n_after)),
-            _row(one, "patches_matched", Estimate(one.n_matched)),
+            _row(one, "groups", Estimate(float(one.n_groups))),
+            _row(one, "patches_before", Estimate(float(one.n_before))),
+            _row(one, "patches_after", Estimate(float(one.n_after))),
+            _row(one, "patches_matched", Estimate(float(one.n_matched))),
             _row(one, "before_found_in_after", one.before_found, one.before_chance),
             _row(one, "after_found_in_before", one.after_found, one.after_chance),
             _row(one, "found", one.found, one.chance),
