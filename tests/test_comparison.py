@@ -217,6 +217,13 @@ def test_images_that_have_gone_do_not_stop_the_page(
     assert "<figure" not in text
 
 
+def test_runs_of_one_name_are_told_apart(before: MiningRun, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(before.folder, tmp_path / name / "run")
+    page = compare(tmp_path / "one" / "run", tmp_path / "two" / "run", out=tmp_path).page
+    assert "<h1>one-run and two-run, side by side</h1>" in page.read_text(encoding="utf-8")
+
+
 def test_from_the_command_line(
     before: MiningRun, after: MiningRun, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import adjusted_rand_score, average_precision_score
 
 from typika import evaluation
@@ -97,6 +98,18 @@ def test_copies_of_an_item_do_not_make_groupings_alike(rng: np.random.Generator)
     assert evaluation.adjusted_rand(first, second, times) < copied
     assert abs(evaluation.adjusted_rand(first, second, times)) < 0.02
     assert np.isnan(evaluation.adjusted_rand(first, second, np.eye(1, 400, dtype=int)[0]))
+
+
+@given(st.integers(0, 10_000), st.integers(3, 40), st.booleans())
+def test_correlations_equal_the_library(seed: int, count: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    pair = rng.integers(0, 5, (2, count)).astype(float) if ties else rng.normal(size=(2, count))
+    pair[:, :2] = [[0, 9], [9, 0]]  # neither is constant
+    for own, library in (
+        (evaluation.rank_correlation, spearmanr),
+        (evaluation.correlation, pearsonr),
+    ):
+        assert own(pair[0], pair[1]) == pytest.approx(library(*pair).statistic, abs=1e-9)
 
 
 def test_rank_correlation_in_closed_form() -> None:

@@ -58,8 +58,8 @@ def compare(
         ConfigError: a folder is no finished run, or `out` cannot be written to.
         DataError: the runs share no image under the same label, or `regions` cannot be used.
     """
-    sides = Side.open(before), Side.open(after)
-    page = _page_path(out, sides[0].folder, sides[1].folder)
+    sides = _open(before, after)
+    page = _page_path(out, *sides)
     truth = None if regions is None else Regions.read(Path(regions))
     shared = Shared.of(*sides)
     for note in shared.notes:
@@ -71,10 +71,9 @@ def compare(
     return Comparison(page, table)
 
 
-def _page_path(out: str | Path | None, before: Path, after: Path) -> Path:
-    names = before.resolve(), after.resolve()
+def _page_path(out: str | Path | None, before: Side, after: Side) -> Path:
     if out is None:
-        return Path("compare") / f"{names[0].name}-{names[1].name}" / "compare.html"
+        return Path("compare") / f"{before.name}-{after.name}" / "compare.html"
     path = Path(out)
     page = path if path.suffix.lower() in (".html", ".htm") else path / "compare.html"
     for place in page.parents:
@@ -88,24 +87,34 @@ def _page_path(out: str | Path | None, before: Path, after: Path) -> Path:
 # ------------------------------------------------------------------------------ reading two runs
 
 
+def _open(before: str | Path | MiningRun, after: str | Path | MiningRun) -> tuple[Side, Side]:
+    """Both runs, each by the name of its folder, or of two folders where that is the same."""
+    folders = [run.folder if isinstance(run, MiningRun) else Path(run) for run in (before, after)]
+    paths = [folder.resolve() for folder in folders]
+    names = [path.name for path in paths]
+    if names[0] == names[1] and paths[0] != paths[1]:
+        names = [f"{path.parent.name}-{path.name}" for path in paths]
+    return Side.open(names[0], folders[0]), Side.open(names[1], folders[1])
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two runs, open for reading."""
 
+    name: str
     folder: Path
     mining: Mining
 
     @classmethod
-    def open(cls, run: str | Path | MiningRun) -> Side:
+    def open(cls, name: str, folder: Path) -> Side:
         """Open a finished run. Raises ConfigError where it is none, or has no patches yet."""
-        folder = run.folder if isinstance(run, MiningRun) else Path(run)
         source, config = recorded(folder)
         for path in (folder / "patches.parquet", folder / "clusters.parquet",
                      score_path(folder, 0)):  # fmt: skip
             if not path.exists():
                 name = path.relative_to(folder).as_posix()
                 raise ConfigError(f"{folder}: has no {name} yet; run `typika cluster {folder}`")
-        return cls(folder, Mining(Run.read(folder), source, config, workers=1))
+        return cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
 
     @cached_property
     def collection(self) -> ImageCollection:
@@ -203,13 +212,9 @@ def _partly(before: Side, after: Side, n_shared: int) -> Iterator[str]:
         only = len(side.rows) - n_shared
         if only:
             yield (
-                f"{only:,} of the {len(side.rows):,} images of {_name(side)} are not in the other "
+                f"{only:,} of the {len(side.rows):,} images of {side.name} are not in the other "
                 "run under the same label; no figure counts them."
             )
-
-
-def _name(side: Side) -> str:
-    return side.folder.resolve().name
 
 
 def _tops(side: Side, shared: Shared) -> tuple[TopPatches, np.ndarray]:
@@ -257,7 +262,7 @@ def _inputs(before: Side, after: Side, shared: Shared, truth: Regions | None) ->
 
 def _compared(side: Side, found: np.ndarray, date: str) -> ComparedRun:
     return ComparedRun(
-        name=_name(side),
+        name=side.name,
         inputs=report_inputs(side.mining, date),
         settings=side.settings(),
         found=frozenset(found.tolist()),

@@ -84,14 +84,19 @@ def correlation(first: Real[ndarray, "*shape"], second: Real[ndarray, "*shape"])
     """Pearson's correlation of two arrays of one shape; nan where either is constant."""
     if first.size < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+    one, two = (values.ravel() - values.mean() for values in (first, second))
+    return float(one @ two / np.sqrt((one @ one) * (two @ two)))
 
 
 def rank_correlation(first: Real[ndarray, " n"], second: Real[ndarray, " n"]) -> float:
-    """Spearman's correlation: Pearson's of the ranks, ties sharing theirs; nan below 3 items."""
-    from scipy.stats import rankdata
+    """Spearman's correlation: Pearson's of the ranks; nan below 3 items or where all are equal."""
+    return correlation(_ranks(first), _ranks(second)) if len(first) > 2 else float("nan")
 
-    return correlation(rankdata(first), rankdata(second)) if len(first) > 2 else float("nan")
+
+def _ranks(values: Real[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Ranks from 1 on; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def adjusted_rand(

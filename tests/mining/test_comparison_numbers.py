@@ -123,6 +123,27 @@ def test_every_patch_has_at_most_one_match_and_in_its_image(one: int, two: int) 
     )
 
 
+def test_of_patches_that_repeat_each_other_only_one_is_matched() -> None:
+    first = tops(0, 1)
+    box = np.concatenate([first.box, first.box[:1] + 1])
+    thrice = TopPatches(image=np.zeros(3, int), box=box, score=np.zeros(3),
+                        cluster=np.zeros(3, int))  # fmt: skip
+    found = match(thrice, first)
+    assert (found.before.tolist(), found.after.tolist()) == ([0, 1], [0, 1])
+
+
+def test_chance_in_closed_form() -> None:
+    n = 400
+    images = SharedImages(label=np.zeros(n, int), group=np.arange(n), width=np.full(n, 40),
+                          height=np.full(n, 30), labels=("a",))  # fmt: skip
+    box = np.array([[10, 5, 30, 25]] * n)
+    patch = TopPatches(image=np.arange(n), box=box, score=np.zeros(n), cluster=np.zeros(n, int))
+    across, down = np.abs(np.arange(21) - 10), np.abs(np.arange(11) - 5)  # every place there is
+    overlap = np.outer(20 - down, 20 - across)
+    expected = (overlap / (800 - overlap) > 0.5).mean()
+    assert chance(patch, patch, images, seed=0).mean() == pytest.approx(expected, abs=0.015)
+
+
 def test_half_an_overlap_is_not_enough() -> None:
     first = tops(0, 1)
 
@@ -165,7 +186,7 @@ def test_maps_of_unlike_grids_are_compared_at_the_same_places() -> None:
     coarse = ramp.reshape(4, 2, 4, 2).mean(axis=(1, 3))
     assert map_correlation(ramp, coarse) > 0.98
     assert map_correlation(ramp, coarse.T) == pytest.approx(0, abs=1e-9)
-    assert np.isnan(map_correlation(ramp, np.ones((3, 3))))
+    assert np.isnan(map_correlation(ramp, np.full((3, 3), 0.1)))
 
 
 def test_the_most_changed_and_the_most_typical() -> None:

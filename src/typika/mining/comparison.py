@@ -140,7 +140,12 @@ def chance(
 
 
 def map_correlation(before: Map, after: Map) -> float:
-    """Pearson's correlation of two maps of an image, on the finer of their grids."""
+    """Pearson's correlation of two maps of an image, on the finer of their grids.
+
+    nan where either is constant, which interpolation would hide behind rounding.
+    """
+    if np.ptp(before) == 0 or np.ptp(after) == 0:
+        return float("nan")
     height, width = (max(sides) for sides in zip(before.shape, after.shape, strict=True))
     return correlation(upsample(before, height, width), upsample(after, height, width))
 

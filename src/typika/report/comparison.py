@@ -84,9 +84,7 @@ def build_comparison(inputs: ComparisonInputs, *, max_megabytes: float = 25) -> 
     shown = _cut(inputs.shown, plan)
     limits = _limits(inputs, shown)
     images, n_unreadable = _image_rows(inputs, shown, limits, plan)
-    labels = tuple(
-        _section(inputs, tables, row, plan, images) for row in inputs.agreement if row.label
-    )
+    labels = tuple(_section(inputs, tables, row, plan, images) for row in inputs.agreement[1:])
     facts = [run.inputs.facts for run in runs]
     return ComparisonPage(
         before=inputs.before.name,

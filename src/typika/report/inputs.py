@@ -156,7 +156,7 @@ def _agreement(row: Mapping[str, pa.Scalar]) -> float | None:
     evidence = _grid(row, "evidence", "evidence_")
     own = _grid(row, "others")
     own = _grid(row, "null") if own is None else own
-    if evidence is None or own is None:
+    if evidence is None or own is None or np.ptp(evidence) == 0:
         return None
     return _correlation(own, upsample(evidence, *own.shape))
 
