@@ -187,7 +187,7 @@ def test_the_page_stays_within_its_size(make: Make) -> None:
 
 
 def test_numbers_are_spelt_for_people() -> None:
-    assert [percent(x) for x in (0, 0.034, 0.5, 1, float("nan"))] == [
+    assert [percent(x).replace("\u00a0", " ") for x in (0, 0.034, 0.5, 1, float("nan"))] == [
         "0 %", "3.4 %", "50 %", "100 %", "—",
     ]  # fmt: skip
     assert [decimal(x) for x in (-0.5, Estimate(1.0), float("nan"))] == ["−0.50", "1.00", "—"]

@@ -42,6 +42,7 @@ SCALE_SIZE = (256, 12)  # pixels of the picture of the colour scale
 IMAGE_BYTES = 0.35  # of a picture in base64, per pixel: estimated
 SIDES = ("before", "after")
 HEAD = ("Model", "Patches ranked", "Prompt", "Images")  # beginnings of facts that come first
+PER_CENT = "\u00a0%"
 QUALITY = 74  # of JPEG
 
 Spell = Callable[[Estimate | float], str]
@@ -258,8 +259,8 @@ def _interval(estimate: Estimate, spell: Spell, frame: str) -> str:
     if not math.isfinite(estimate.low):
         return ""
     low, high = spell(estimate.low), spell(estimate.high)
-    if low.endswith("%") and high.endswith("%"):
-        low = low.removesuffix(" %")  # "77 to 87 %"
+    if high.endswith(PER_CENT):
+        low = low.removesuffix(PER_CENT)  # "77 to 87 %"
     return frame.format(f"{low} to {high}")
 
 
@@ -268,11 +269,11 @@ def _number(value: Estimate | float) -> float:
 
 
 def percent(value: Estimate | float) -> str:
-    """A share as "41 %", a dash where it is unknown."""
+    """A share as "41 %" that no line break divides, a dash where it is unknown."""
     number = 100 * _number(value)
     if not math.isfinite(number):
         return "—"
-    return f"{number:.1f} %" if 0 < number < 10 else f"{number:.0f} %"
+    return f"{number:.1f}{PER_CENT}" if 0 < number < 10 else f"{number:.0f}{PER_CENT}"
 
 
 def decimal(value: Estimate | float) -> str:
