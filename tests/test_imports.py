@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining"},
     {"report", "cost"},
-    {"workflow"},
+    {"workflow", "comparison"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "typika.comparison",
     "ConfigError": "typika.errors",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
@@ -19,6 +20,7 @@ _HOMES = {
     "ModelError": "typika.errors",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
+    "compare": "typika.comparison",
     "mine": "typika.workflow",
 }
 
@@ -27,6 +29,8 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from typika.collection.images import ImageCollection as ImageCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
+    from typika.comparison import Comparison as Comparison
+    from typika.comparison import compare as compare
     from typika.errors import ConfigError as ConfigError
     from typika.errors import DataError as DataError
     from typika.errors import ModelError as ModelError

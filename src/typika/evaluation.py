@@ -1,15 +1,20 @@
-"""How well maps and clusters agree with known truth. Pure functions on arrays.
+"""How well maps and clusters agree with known truth, or with each other. Pure functions.
 
 Legend: `H W` pixels. A truth mask is true where the object is. Scores may be any reals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Real, UInt16
 from numpy import ndarray
 
 from typika.errors import DataError
+
+Statistic = Callable[[ndarray], float]  # of how often each item counts
 
 
 def average_precision(score: Float[ndarray, " n"], truth: Bool[ndarray, " n"]) -> float:
@@ -58,3 +63,136 @@ def overlap_share(box: tuple[int, int, int, int], other: tuple[int, int, int, in
     down = min(box[3], other[3]) - max(box[1], other[1])
     area = (other[2] - other[0]) * (other[3] - other[1])
     return max(across, 0) * max(down, 0) / area if area > 0 else 0.0
+
+
+# --------------------------------------------------------------------- agreement of two answers
+
+
+def intersection_over_union(
+    first: Real[ndarray, "n 4"], second: Real[ndarray, "m 4"]
+) -> Float[ndarray, "n m"]:
+    """IoU(a, b) = |a ∩ b| / |a ∪ b| of (left, top, right, bottom) boxes, in [0, 1]."""
+    corner = np.maximum(first[:, None, :2], second[None, :, :2])
+    far = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.clip(far - corner, 0, None), axis=2, dtype=np.float64)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    return shared / np.where(union > 0, union, 1)
+
+
+def correlation(first: Real[ndarray, "*shape"], second: Real[ndarray, "*shape"]) -> float:
+    """Pearson's correlation of two arrays of one shape; nan where either is constant."""
+    if first.size < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    one, two = (values.ravel() - values.mean() for values in (first, second))
+    return float(one @ two / np.sqrt((one @ one) * (two @ two)))
+
+
+def rank_correlation(first: Real[ndarray, " n"], second: Real[ndarray, " n"]) -> float:
+    """Spearman's correlation: Pearson's of the ranks; nan below 3 items or where all are equal."""
+    return correlation(_ranks(first), _ranks(second)) if len(first) > 2 else float("nan")
+
+
+def _ranks(values: Real[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Ranks from 1 on; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
+
+
+def adjusted_rand(
+    first: Int[ndarray, " n"], second: Int[ndarray, " n"], times: Int[ndarray, " n"] | None = None
+) -> float:
+    """ARI = (S₁₂ − E) / ((S₁ + S₂) / 2 − E), E = S₁ S₂ / S  (Hubert, Arabie 1985).
+
+    S₁₂, S₁, S₂ and S count the pairs of distinct items that both groupings, the first, the second
+    and nobody's grouping put together. first, second: (n,) group of each item, from 0 on.
+    times: how often each item counts, as in a resampling; an item makes no pair with its own
+    copies, which would be together whatever the groupings. 1 where the groupings are the same,
+    about 0 by chance, nan without a pair.
+    """
+    weight = np.ones(len(first)) if times is None else times.astype(np.float64)
+
+    def pairs(group: Int[ndarray, " n"]) -> float:
+        sums = np.bincount(group, weight) ** 2 - np.bincount(group, weight**2)
+        return float(sums.sum() / 2)
+
+    if not len(first) or not (everything := pairs(np.zeros(len(first), int))):
+        return float("nan")
+    one, two = pairs(first), pairs(second)
+    both = pairs(first * (int(second.max()) + 1) + second)
+    expected, most = one * two / everything, (one + two) / 2
+    return (both - expected) / (most - expected) if most != expected else 1.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; nan where there is none."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    @classmethod
+    def of(cls, values: Float[ndarray, " draws"]) -> Estimate:
+        """The first value, and the 2.5 and 97.5 % points of those after it (`Bootstrap`).
+
+        There is no interval where more than a tenth of the resamplings gave no value.
+        """
+        drawn = values[1:][np.isfinite(values[1:])]
+        if not len(drawn) or len(drawn) < 0.9 * (len(values) - 1) or not np.isfinite(values[0]):
+            return cls(float(values[0]))
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        return cls(float(values[0]), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How often each item counts: once each in the first row, then in resamplings.
+
+    times: (draws + 1, n); whole groups of items are drawn with replacement, since the items of a
+    group (images of one book, near-duplicates) do not vary independently.
+    """
+
+    times: UInt16[ndarray, "draws n"]
+    n_groups: int
+
+    @classmethod
+    def of_groups(
+        cls, group: Int[ndarray, " n"], draws: int, generator: np.random.Generator
+    ) -> Bootstrap:
+        """group: (n,) group of each item, from 0 on."""
+        count = int(group.max(initial=-1)) + 1
+        rows = [np.ones(len(group), np.uint16)]
+        for _ in range(draws if count > 1 else 0):
+            drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+            rows.append(drawn[group].astype(np.uint16))
+        return cls(np.stack(rows), count)
+
+    def select(self, items: Int[ndarray, " m"]) -> Bootstrap:
+        """The same resamplings, seen by some of the items."""
+        return Bootstrap(self.times[:, items], self.n_groups)
+
+    def values(self, statistic: Statistic) -> Float[ndarray, " draws"]:
+        """The statistic of the items themselves, then of every resampling."""
+        return np.array([statistic(times.astype(np.int64)) for times in self.times])
+
+
+def ratio(above: Real[ndarray, " n"], below: Real[ndarray, " n"]) -> Statistic:
+    """Σ above / Σ below over the items as often as they count; nan without any of `below`."""
+
+    def value(times: ndarray) -> float:
+        total = float(times @ below)
+        return float(times @ above) / total if total else float("nan")
+
+    return value
+
+
+def median(values: Float[ndarray, " n"]) -> Statistic:
+    """The median over the items whose value is finite, as often as they count; else nan."""
+    finite = np.isfinite(values)
+
+    def value(times: ndarray) -> float:
+        repeated = np.repeat(values[finite], times[finite])
+        return float(np.median(repeated)) if len(repeated) else float("nan")
+
+    return value

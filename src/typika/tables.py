@@ -25,6 +25,11 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     return pq.ParquetFile(path).read(columns=columns)
 
 
+def parquet_columns(path: Path) -> list[str]:
+    """The names of the columns of one Parquet file."""
+    return list(pq.ParquetFile(path).schema_arrow.names)
+
+
 def write_csv(table: pa.Table, path: Path) -> None:
     """Write the columns of a table that are text or numbers as CSV that a spreadsheet may open."""
     plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]

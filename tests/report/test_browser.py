@@ -8,6 +8,8 @@ import io
 
 import pytest
 
+from typika.report.records import HeatMaps
+
 pytestmark = pytest.mark.browser
 
 HOSTILE = (
@@ -380,3 +382,17 @@ def test_an_empty_run(open_report, make_inputs):
     page = open_report(empty)
     assert "Nothing was selected for this label." in page.locator(".panel:visible").inner_text()
     assert page.locator("#map").is_hidden()
+
+
+def test_only_maps_that_are_there_can_be_chosen(open_report, make_inputs):
+    inputs = make_inputs(labels=("a",))
+    only = {key: HeatMaps(null=maps.null) for key, maps in inputs.maps.items()}
+    page = open_report(dataclasses.replace(inputs, maps=only))
+    page.locator(".tile").first.click()
+    shown = page.locator("#viewer-maps label:visible").all_inner_texts()
+    assert [text.strip() for text in shown] == ["none", "against no label", "Opacity"]
+    assert page.get_by_label("against no label").is_checked()
+    assert page.locator("#viewer-heat").get_attribute("data-kind") == "against no label"
+    page.get_by_label("against no label").press("ArrowUp")
+    assert page.get_by_label("none").is_checked()
+    assert page.locator("#viewer-heat").is_hidden()

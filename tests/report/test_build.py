@@ -218,3 +218,17 @@ def test_quantised_maps_are_right_to_half_a_step():
     assert set(base64.b64decode(record.cells[1])) == {128}
     assert set(base64.b64decode(record.cells[2])) == {128}
     assert quantise(np.array([[1e9, -1e9]]), 1.0) == bytes([255, 1])
+
+
+def test_maps_that_a_run_lacks_stay_absent(make_inputs):
+    inputs = make_inputs(labels=("a",))
+    only = {key: HeatMaps(null=maps.null) for key, maps in inputs.maps.items()}
+    page = build_page(replace(inputs, maps=only))
+    record = next(entry for image in page.images for entry in image.maps.values())
+    full = next(e for image in build_page(inputs).images for e in image.maps.values())
+    assert [cells is None for cells in record.cells] == [True, False, True]
+    assert (record.cells[1], record.scales[1]) == (full.cells[1], full.scales[1])
+    assert (record.height, record.width) == (full.height, full.width)
+    assert [limit is None for limit in page.limits] == [True, False, True]
+    assert "The rival" in render(build_page(inputs))
+    assert "The rival" not in render(page)

@@ -158,6 +158,23 @@ def check(images: Path, *, what: What | None = None, workers: int | None = None)
 
 
 @app.command
+def compare(
+    before: Path, after: Path, *, regions: Path | None = None, out: Path | None = None
+) -> None:
+    """Show two finished runs over the same images side by side, with how far they agree.
+
+    Args:
+        before: Folder of a finished run.
+        after: Folder of another, over the same images.
+        regions: Boxes to hold both maps against: CSV (file_name,label,x,y,width,height) or COCO.
+        out: HTML file, or folder; compare/BEFORE-AFTER by default.
+    """
+    from typika import comparison
+
+    print(comparison.compare(before, after, regions, out).page)
+
+
+@app.command
 def demo(folder: Path = Path("demo"), *, seed: int = 0, workers: int | None = None) -> None:
     """Render four invented towns with planted elements, mine them, and count what was found.
 

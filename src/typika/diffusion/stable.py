@@ -368,5 +368,6 @@ def placed(unet: Any, placement: Placement, *, compiled: bool = False) -> Any:
     unet = unet.requires_grad_(False).eval()
     if placement.device.type == "cuda":
         unet = unet.to(memory_format=torch.channels_last)
-    unet = unet.to(placement.device, placement.scoring)
+    # Not diffusers' own `to`, which warns about layers that this network does not have.
+    nn.Module.to(unet, placement.device, placement.scoring)
     return torch.compile(unet) if compiled and placement.device.type == "cuda" else unet

@@ -55,6 +55,7 @@ __all__ = [
     "ReportInputs",
     "RunFacts",
     "build_page",
+    "cluster_rows",
     "label_order",
     "shelve",
 ]
@@ -64,6 +65,7 @@ MAX_METADATA_LENGTH = 300  # characters of one value; the rest is in patches.par
 N_SAMPLED_IMAGES = 12  # encoded at every size to foretell what all would weigh
 RESERVE = 0.96  # share of the budget that estimates may fill
 LARGEST_PREVIEW = max(plan.side for plan in LADDER)
+N_MAPS = 3  # kinds: contrast, null, evidence
 
 ImageSource = Callable[[str], Image.Image | None]
 
@@ -201,7 +203,7 @@ def shelve(inputs: ReportInputs, table: PatchTable, label: str) -> Shelf:
     order = np.lexsort((table.integers["rank"][typical], table.floats["distance"][typical]))
     for row in typical[order]:
         members.setdefault(int(table.integers["cluster"][row]), []).append(int(row))
-    clusters = [members.get(row["cluster"], []) for row in _cluster_rows(inputs.clusters, label)]
+    clusters = [members.get(row["cluster"], []) for row in cluster_rows(inputs.clusters, label)]
     return Shelf(
         clusters=tuple(tuple(rows) for rows in clusters),
         random=_by_rank(table, table.of(label, "random")),
@@ -214,7 +216,8 @@ def _by_rank(table: PatchTable, rows: np.ndarray) -> tuple[int, ...]:
     return tuple(rows[order].tolist())
 
 
-def _cluster_rows(clusters: pa.Table, label: str) -> list[dict]:
+def cluster_rows(clusters: pa.Table, label: str) -> list[dict]:
+    """The clusters of a label by rank."""
     rows = clusters.filter(pc.equal(clusters["label"].cast(pa.string()), label)).to_pylist()
     return sorted(rows, key=lambda row: (row["rank"], row["cluster"]))
 
@@ -264,7 +267,7 @@ def _image_scale(
     picked = pairs[:: max(1, len(pairs) // N_SAMPLED_IMAGES)][:N_SAMPLED_IMAGES]
     loaded = (_load(inputs.images, image_id) for image_id, _ in picked)
     previews = [shrink(image, LARGEST_PREVIEW) for image in loaded if image is not None]
-    shapes = [maps.contrast.shape for pair in picked if (maps := inputs.maps.get(pair))]
+    shapes = [maps.null.shape for pair in picked if (maps := inputs.maps.get(pair))]
 
     def weigh(plan: Plan) -> tuple[float, int]:
         jpegs = [len(jpeg_base64(p, side=plan.side, quality=plan.quality)) for p in previews]
@@ -345,7 +348,7 @@ def _all_maps(
 
 
 def _weight(record: ImageRecord) -> int:
-    maps = sum(len(cells) for entry in record.maps.values() for cells in entry.cells)
+    maps = sum(len(cells or "") for entry in record.maps.values() for cells in entry.cells)
     return len(record.jpeg) + maps + 60 + 120 * len(record.maps)
 
 
@@ -436,7 +439,7 @@ def _label_record(
     typical = table.of(label, "typical")
     random = table.floats["typicality"][table.of(label, "random")]
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
-    clusters = _cluster_rows(inputs.clusters, label)
+    clusters = cluster_rows(inputs.clusters, label)
     rows = clusters[: len(kept.clusters)]
     return LabelRecord(
         label=label,
@@ -502,13 +505,18 @@ def _decimals(axis: tuple[float, float]) -> int:
     return int(np.clip(2 - math.floor(math.log10(largest)), 0, 8))
 
 
-def _limits(images: Sequence[ImageRecord]) -> tuple[float, float, float]:
-    """Full colour of each kind of map: reached by one map in ten, common to all images."""
-    scales = [entry.scales for image in images for entry in image.maps.values()]
-    if not scales:
-        return (1.0, 1.0, 1.0)
-    contrast, null, evidence = (float(f"{x:.4g}") for x in np.percentile(scales, 90, axis=0))
-    return contrast, null, evidence
+def _limits(images: Sequence[ImageRecord]) -> tuple[float | None, ...]:
+    """Full colour of each kind of map: reached by one map in ten, common to all images.
+
+    None for a kind that no image has.
+    """
+    entries = [entry.scales for image in images for entry in image.maps.values()]
+    kinds = zip(*entries, strict=True) if entries else [()] * N_MAPS
+    return tuple(_limit([scale for scale in scales if scale is not None]) for scales in kinds)
+
+
+def _limit(scales: Sequence[float]) -> float | None:
+    return float(f"{np.percentile(scales, 90):.4g}") if scales else None
 
 
 def _summary(labels: Sequence[LabelRecord]) -> tuple[str, str, str]:

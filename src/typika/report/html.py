@@ -1,4 +1,4 @@
-"""A `Page` -> one self-contained HTML file.
+"""A `Page` or `ComparisonPage` -> one self-contained HTML file.
 
 Nothing that a user names may become markup or script. Three walls: jinja2 escapes every value in
 the template; the data lie in JSON blocks in which `<`, `>`, `&` and the two line separators are
@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from typika import console
 from typika.files import whole_file
+from typika.report.comparison_records import ComparisonPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 
 TEMPLATES = resources.files("typika.report") / "templates"
@@ -29,40 +30,64 @@ JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 def write_report(page: Page, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
+    _write(render(page), path)
+
+
+def write_comparison(page: ComparisonPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_comparison(page), path)
+
+
+def _write(text: str, path: Path) -> None:
     # A file name that is not valid Unicode cannot be shown as it is; it is shown with marks.
-    content = render(page).encode("utf-8", errors="replace")
+    content = text.encode("utf-8", errors="replace")
     with whole_file(Path(path)) as temporary:
         temporary.write_bytes(content)
 
 
 def render(page: Page) -> str:
-    """The whole HTML text."""
+    """The whole HTML text of a report."""
+    style, script = _template("report.css"), _template("report.js")
+    return (
+        _environment()
+        .from_string(_template("report.html"))
+        .render(
+            page=page,
+            facts=page.facts,
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script),
+            data=safe_json(_page_data(page)),
+            images=safe_json([_image_data(image) for image in page.images]),
+        )
+    )
+
+
+def render_comparison(page: ComparisonPage) -> str:
+    """The whole HTML text of a comparison, which needs no script."""
+    style = _template("report.css") + _template("compare.css")
+    template = _environment().from_string(_template("compare.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["duration"] = console.duration
-    template = environment.from_string(_template("report.html"))
-    style, script = _template("report.css"), _template("report.js")
-    return template.render(
-        page=page,
-        facts=page.facts,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        data=safe_json(_page_data(page)),
-        images=safe_json([_image_data(image) for image in page.images]),
-    )
+    return environment
 
 
 def _template(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str = "") -> str:
     """Content-Security-Policy: our style and script by hash, embedded pictures, nothing else."""
+    scripts = f"script-src {_hash(script)}; " if script else ""
     return (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
-        f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+        f"{scripts}base-uri 'none'; form-action 'none'"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from typika import __version__
 from typika.collection.images import ImageCollection
-from typika.diffusion.latents import n_parts
+from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
-from typika.mining.stages import ScoredMaps, score_path
+from typika.mining.stages import ScoredMaps, mined_parts, score_path
 from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
-from typika.tables import read_parquet
+from typika.tables import parquet_columns, read_parquet
 
 
 class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
@@ -34,7 +34,10 @@ class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
 
     def __getitem__(self, key: tuple[str, str]) -> HeatMaps:
         maps = self._maps[self._rows[key]]
-        return HeatMaps(contrast=maps["others"], null=maps["null"], evidence=maps["evidence"])
+        null, evidence = maps["null"], maps.get("evidence")
+        if evidence is not None:  # a rival may look at the image on a grid of its own
+            evidence = upsample(evidence, *null.shape)
+        return HeatMaps(contrast=maps.get("others"), null=null, evidence=evidence)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._rows)
@@ -60,7 +63,7 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
     """How the run was made and what it saw."""
     config, run = mining.config, mining.run
     prompts = config.prompt.template()
-    scores = held_out_scores(mining, len(collection))
+    scores = held_out_scores(mining.folder, mined_parts(mining, collection))
     duplicates = Counter(collection.table["duplicate"].to_pylist())
     return RunFacts(
         title=f"What is typical in {mining.source.resolve().stem}?",
@@ -101,64 +104,134 @@ def label_facts(collection: ImageCollection) -> tuple[LabelFacts, ...]:
     )
 
 
-def held_out_scores(mining: Mining, n_images: int) -> pa.Table:
-    """Image-level answers of model and rival, for every image."""
-    columns = ["image_id", "label", "trained_on", "predicted", "rival_predicted", "null", "others",
-               "evidence"]  # fmt: skip
-    paths = (score_path(mining.folder, part) for part in range(n_parts(n_images)))
-    tables = []
-    for path in paths:
-        table = read_parquet(path, columns)
-        agreement = [
-            _correlation(own.values.to_numpy(), rival.values.to_numpy())
-            for own, rival in zip(table["others"], table["evidence"], strict=True)
-        ]
-        typicality = [float(own.values.to_numpy().mean()) for own in table["null"]]
-        kept = table.select(columns[:5])
-        tables.append(
-            kept.append_column("agreement", pa.array(agreement, pa.float64())).append_column(
-                "image_typicality", pa.array(typicality, pa.float64())
-            )
-        )
-    return pa.concat_tables(tables)
+def held_out_scores(folder: Path, parts: Sequence[int]) -> pa.Table:
+    """Image-level answers of model and rival, for every image of the parts.
+
+    `predicted` and `rival_predicted` are null where nobody was asked, `agreement` where the run
+    has no rival or a map is constant.
+    """
+    return pa.concat_tables([_answers(score_path(folder, part)) for part in parts])
+
+
+def _answers(path: Path) -> pa.Table:
+    there = set(parquet_columns(path))
+    table = read_parquet(path, [name for name in SCORE_COLUMNS if name in there])
+    nobody = pa.nulls(len(table), pa.int64())
+    typicality = [float(own.values.to_numpy().mean()) for own in table["null"]]
+    return pa.table(
+        {
+            **{name: table[name] for name in ("image_id", "label", "trained_on")},
+            **{
+                name: table[name].cast(pa.int64()) if name in there else nobody
+                for name in ("predicted", "rival_predicted")
+            },
+            "agreement": pa.array([_agreement(row) for row in _rows(table)], pa.float64()),
+            "image_typicality": pa.array(typicality, pa.float64()),
+        }
+    )
+
+
+SCORE_COLUMNS = (
+    *("image_id", "label", "trained_on", "predicted", "rival_predicted"),
+    *("height", "width", "null", "others", "evidence", "evidence_height", "evidence_width"),
+)
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, pa.Scalar]]:
+    """The rows of a table as Arrow scalars: a map stays an array."""
+    columns = [table[name] for name in table.column_names]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(table.column_names, values, strict=True))
+
+
+def _agreement(row: Mapping[str, pa.Scalar]) -> float | None:
+    """Correlation of a map with the rival's evidence; None where there is nothing to compare.
+
+    The map is that against the other labels, or against the null where that is all there is.
+    """
+    evidence = _grid(row, "evidence", "evidence_")
+    own = _grid(row, "others")
+    own = _grid(row, "null") if own is None else own
+    if evidence is None or own is None or np.ptp(evidence) == 0:
+        return None
+    return _correlation(own, upsample(evidence, *own.shape))
+
+
+def _grid(row: Mapping[str, pa.Scalar], name: str, prefix: str = "") -> np.ndarray | None:
+    if name not in row or not row[name].is_valid:
+        return None
+    shape = [row[f"{prefix}{side}" if f"{prefix}{side}" in row else side].as_py()
+             for side in ("height", "width")]  # fmt: skip
+    grid: np.ndarray = row[name].values.to_numpy().reshape(shape)
+    return grid
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     if first.std() == 0 or second.std() == 0:
         return None
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
 def baselines(scores: pa.Table, mining: Mining) -> tuple[Baseline, ...]:
     """What the model knows of images that it never saw, beside the rival and beside chance."""
     held_out = ~scores["trained_on"].to_numpy(zero_copy_only=False)
-    labels = mining.collection.labels
-    number = {label: place for place, label in enumerate(labels)}
-    truth = np.array([number[label] for label in scores["label"].to_pylist()])
-    own, rival = (scores[name].to_numpy() == truth for name in ("predicted", "rival_predicted"))
     agreement = [value for value in scores["agreement"].to_pylist() if value is not None]
-    found = []
-    if held_out.any():
-        size = int(held_out.sum())
-        share = float(np.bincount(truth[held_out]).max() / size)
-        typical = scores["image_typicality"].to_numpy()
-        found += [
-            Baseline(name="Label told, diffusion classifier", value=float(own[held_out].mean()),
-                     note=f"share of {size} held-out images explained best by their label, of "
-                          f"{min(len(labels), mining.config.score.n_others + 1)} labels compared"),
-            Baseline(name="Label told, rival", value=float(rival[held_out].mean()),
-                     note=f"the same for {mining.config.rival.name} on the same features"),
-            Baseline(name="Label told, always the most frequent", value=share, note="chance"),
-            Baseline(name="Mean typicality, held out", value=float(typical[held_out].mean()),
-                     note=f"against the null; {float(typical[~held_out].mean()):.4g} on images "
-                          "trained on: a large gap would mean memory rather than knowledge"),
-        ]  # fmt: skip
+    found = [*_labels_told(scores, held_out, mining), *_held_out_typicality(scores, held_out)]
     if agreement:
         found.append(
             Baseline(name="Agreement with the rival's maps", value=float(np.median(agreement)),
                      note="median correlation of typicality and evidence within an image")
         )  # fmt: skip
     return tuple(found)
+
+
+def _labels_told(scores: pa.Table, held_out: np.ndarray, mining: Mining) -> Iterator[Baseline]:
+    """How many held-out images model and rival give their label, where they were asked."""
+    labels = mining.collection.labels
+    number = {label: place for place, label in enumerate(labels)}
+    truth = np.array([number[label] for label in scores["label"].to_pylist()], dtype=int)
+    size = int(held_out.sum())
+    own, rival = (
+        _share_right(scores[name], truth, held_out) for name in ("predicted", "rival_predicted")
+    )
+    if own is not None:
+        yield Baseline(
+            name="Label told, diffusion classifier",
+            value=own,
+            note=f"share of {size} held-out images explained best by their label, of "
+            f"{min(len(labels), mining.config.score.n_others + 1)} labels compared",
+        )
+    if rival is not None:
+        yield Baseline(
+            name="Label told, rival",
+            value=rival,
+            note=f"the same for {mining.config.rival.name} on the same features",
+        )
+    if own is not None or rival is not None:
+        share = float(np.bincount(truth[held_out]).max() / size)
+        yield Baseline(name="Label told, always the most frequent", value=share, note="chance")
+
+
+def _share_right(
+    answers: pa.ChunkedArray, truth: np.ndarray, held_out: np.ndarray
+) -> float | None:
+    """Share of right answers about held-out images; None unless all of them were answered."""
+    told = answers.filter(pa.array(held_out))
+    if not len(told) or told.null_count:
+        return None
+    return float((told.to_numpy() == truth[held_out]).mean())
+
+
+def _held_out_typicality(scores: pa.Table, held_out: np.ndarray) -> Iterator[Baseline]:
+    typical = scores["image_typicality"].to_numpy()
+    if held_out.all() or not held_out.any():
+        return
+    yield Baseline(
+        name="Mean typicality, held out",
+        value=float(typical[held_out].mean()),
+        note=f"against the null; {float(typical[~held_out].mean()):.4g} on images "
+        "trained on: a large gap would mean memory rather than knowledge",
+    )
 
 
 def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:

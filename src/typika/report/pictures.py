@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from typika.mining.patches import upsample
 from typika.report.records import HeatMaps, MapRecord
 
+Box = tuple[int, int, int, int]
+
 LEVELS = 127  # steps on either side of zero; the byte 128 is zero
+# As in report.js: orange above zero, blue below, told apart with any kind of colour vision.
+ABOVE, BELOW = (255, 140, 26), (51, 136, 255)
+WHITE = (255, 255, 255)
+OPACITY = 0.8  # of the fullest colour
 
 
 def jpeg_base64(image: Image.Image, *, side: int, quality: int) -> str:
@@ -37,17 +45,37 @@ def as_base64(content: bytes) -> str:
 
 
 def map_record(maps: HeatMaps, *, grid: int) -> MapRecord:
-    """Quantise three heat-maps, first averaged down to at most `grid` cells a side."""
-    arrays = [coarsen(finite(part), grid) for part in (maps.contrast, maps.null, maps.evidence)]
-    scales = [peak(part) for part in arrays]
-    cells = [as_base64(quantise(part, scale)) for part, scale in zip(arrays, scales, strict=True)]
-    height, width = arrays[0].shape
-    return MapRecord(
-        height=height,
-        width=width,
-        scales=(scales[0], scales[1], scales[2]),
-        cells=(cells[0], cells[1], cells[2]),
-    )
+    """Quantise the heat-maps, first averaged down to at most `grid` cells a side."""
+    arrays = [None if part is None else coarsen(finite(part), grid) for part in maps.parts]
+    scales = [None if part is None else peak(part) for part in arrays]
+    cells = [
+        None if part is None or scale is None else as_base64(quantise(part, scale))
+        for part, scale in zip(arrays, scales, strict=True)
+    ]
+    height, width = (min(side, grid) for side in maps.null.shape)
+    return MapRecord(height=height, width=width, scales=tuple(scales), cells=tuple(cells))
+
+
+def heat_picture(
+    image: Image.Image, values: np.ndarray, limit: float, boxes: Sequence[Box] = ()
+) -> Image.Image:
+    """The image in grey under the colours of a map, full at ±`limit`, with boxes framed.
+
+    values: (h, w) over the whole image; boxes: (left, top, right, bottom) in pixels of `image`.
+    """
+    share = upsample(finite(values), image.height, image.width)[..., None] / limit
+    # Transparent at zero: where the label says nothing, the picture stays visible.
+    strength = OPACITY * np.clip(np.abs(share), 0, 1) ** 0.8
+    grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
+    colour = np.where(share >= 0, ABOVE, BELOW)
+    blended = np.rint(grey * (1 - strength) + colour * strength).astype(np.uint8)
+    picture = Image.fromarray(blended)
+    draw = ImageDraw.Draw(picture)
+    for left, top, right, bottom in boxes:
+        # A white line in a black one is seen on any ground.
+        draw.rectangle([left, top, right - 1, bottom - 1], outline=(0, 0, 0), width=4)
+        draw.rectangle([left + 1, top + 1, right - 2, bottom - 2], outline=WHITE, width=2)
+    return picture
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -43,16 +43,21 @@ CLUSTER_COLUMNS = ("label", "cluster", "rank", "size", "typicality", "low", "hig
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMaps:
-    """Three maps of one image for one label: (h, w) on a coarse grid over the whole image."""
+    """The maps of one image for one label: (h, w) on a coarse grid over the whole image."""
 
-    contrast: np.ndarray  # typicality against the other labels
+    contrast: np.ndarray | None = None  # typicality against the other labels, where scored
     null: np.ndarray  # typicality against the null, as in the paper
-    evidence: np.ndarray  # the built-in rival: an MLP classifier's evidence
+    evidence: np.ndarray | None = None  # the rival's evidence, where the run has a rival
 
     def __post_init__(self) -> None:
-        shapes = {self.contrast.shape, self.null.shape, self.evidence.shape}
-        if len(shapes) > 1 or self.contrast.ndim != 2 or not self.contrast.size:
-            raise DataError(f"heat-maps: need three of one shape (h, w), got {sorted(shapes)}")
+        shapes = {part.shape for part in self.parts if part is not None}
+        if len(shapes) > 1 or self.null.ndim != 2 or not self.null.size:
+            raise DataError(f"heat-maps: need all of one shape (h, w), got {sorted(shapes)}")
+
+    @property
+    def parts(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+        """The maps in the order of the page's choice: contrast, null, evidence."""
+        return self.contrast, self.null, self.evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +186,15 @@ class LabelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class MapRecord:
-    """Three heat-maps in eight bits: value = scale · (byte − 128) / 127, row by row."""
+    """Heat-maps in eight bits: value = scale · (byte − 128) / 127, row by row.
+
+    Contrast, null, evidence; a map that the run does not have is None in both tuples.
+    """
 
     height: int
     width: int
-    scales: tuple[float, float, float]  # contrast, null, evidence
-    cells: tuple[str, str, str]  # base64 of height · width bytes each
+    scales: tuple[float | None, ...]
+    cells: tuple[str | None, ...]  # base64 of height · width bytes each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,5 +221,5 @@ class Page:
     dots: tuple[tuple[float, float, int], ...]  # x, y, label of typical patches not embedded
     axis: tuple[float, float]  # the range that all interval bars share
     decimals: int  # behind the point, for every typicality on the page
-    limits: tuple[float, float, float]  # full colour of contrast, null, evidence
+    limits: tuple[float | None, ...]  # full colour of contrast, null, evidence; None: no such map
     left_out: tuple[str, ...]  # sentences: what the size budget cost

@@ -417,7 +417,7 @@
       const kind = kindOf(patch);
       const rows = [["Shown as", kind[0].toUpperCase() + kind.slice(1)], ["File", patch.file],
         ["Box", `${right - left} × ${bottom - top} pixels at ${left}, ${top}`],
-        ["Against no label", number(patch.typicalityNull)], ["Rival’s evidence", number(patch.evidence, 3)],
+        ["Against no label", number(patch.typicalityNull)], ["Rival’s evidence", patch.evidence === null ? "" : number(patch.evidence, 3)],
         ...page.metadataColumns.map((name, i) => [name, page.metadata[patch.metadata][i]])];
       byId("viewer-facts").replaceChildren(...rows.filter(([, value]) => value !== "").flatMap(([name, value]) =>
         [make("dt", { textContent: name }), make("dd", { textContent: value })]));
@@ -445,11 +445,17 @@
     },
 
     showHeat() {
-      const { patch, heat } = viewer;
+      const { patch } = viewer;
       const image = patch.image === null ? null : images()[patch.image];
       const map = image && image.maps[patch.label];
       const canvas = byId("viewer-heat");
-      for (const input of document.querySelectorAll("#viewer-maps input[type=radio]")) input.checked = input.value === heat;
+      // A run may lack a kind of map; the one against no label is always there.
+      const there = (kind) => kind === "none" || Boolean(map && map.cells[Number(kind)]);
+      const heat = there(viewer.heat) ? viewer.heat : "1";
+      for (const input of document.querySelectorAll("#viewer-maps input[type=radio]")) {
+        input.checked = input.value === heat;
+        input.parentNode.hidden = !there(input.value);
+      }
       byId("viewer-maps").hidden = !map;
       const visible = Boolean(map) && heat !== "none";
       canvas.hidden = !visible;

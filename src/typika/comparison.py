@@ -1,0 +1,360 @@
+"""Two finished runs side by side: what `typika compare` and `typika.compare` call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from typika import __version__
+from typika.collection.images import ImageCollection
+from typika.collection.regions import Regions
+from typika.console import task, warn
+from typika.errors import ConfigError, DataError
+from typika.mining import comparison as numbers
+from typika.mining.comparison import Located, SharedImages, TopPatches
+from typika.mining.pipeline import Mining
+from typika.mining.stages import ScoredMaps, score_path
+from typika.report.comparison import MOST_IMAGES, agreement_table, build_comparison
+from typika.report.comparison_records import ComparedRun, ComparisonInputs, ShownImage
+from typika.report.html import write_comparison
+from typika.report.inputs import report_inputs
+from typika.run import Run
+from typika.tables import write_csv
+from typika.workflow import MiningRun, recorded
+
+SEED = 0  # of resamplings and of random places
+
+Key = tuple[str, str]  # image_id, label
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs compared: the page, and its figures."""
+
+    page: Path
+    agreement: pa.Table  # one row per label and measure, as in agreement.csv
+
+
+def compare(
+    before: str | Path | MiningRun,
+    after: str | Path | MiningRun,
+    regions: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Comparison:
+    """Write a page that shows two finished runs over the same images side by side.
+
+    regions: boxes to hold both maps against, as CSV or COCO JSON (`collection/regions.py`).
+    out: an .html file, or a folder for compare.html; `compare/BEFORE-AFTER` by default.
+    agreement.csv lies beside the page.
+
+    Raises:
+        ConfigError: a folder is no finished run, or `out` cannot be written to.
+        DataError: the runs share no image under the same label, or `regions` cannot be used.
+    """
+    sides = _open(before, after)
+    page = _page_path(out, *sides)
+    truth = None if regions is None else Regions.read(Path(regions))
+    shared = Shared.of(*sides)
+    for note in shared.notes:
+        warn(note)
+    inputs = _inputs(*sides, shared, truth)
+    table = agreement_table(inputs.agreement, inputs.localisation)
+    write_comparison(build_comparison(inputs), page)
+    write_csv(table, page.with_name("agreement.csv"))
+    return Comparison(page, table)
+
+
+def _page_path(out: str | Path | None, before: Side, after: Side) -> Path:
+    if out is None:
+        return Path("compare") / f"{before.name}-{after.name}" / "compare.html"
+    path = Path(out)
+    page = path if path.suffix.lower() in (".html", ".htm") else path / "compare.html"
+    for place in page.parents:
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"{place}: is a file; pass --out with a folder or an .html file")
+    if page.is_dir():
+        raise ConfigError(f"{page}: is a folder; pass --out with a folder or an .html file")
+    return page
+
+
+# ------------------------------------------------------------------------------ reading two runs
+
+
+def _open(before: str | Path | MiningRun, after: str | Path | MiningRun) -> tuple[Side, Side]:
+    """Both runs, each by the name of its folder, or of two folders where that is the same."""
+    folders = [run.folder if isinstance(run, MiningRun) else Path(run) for run in (before, after)]
+    paths = [folder.resolve() for folder in folders]
+    names = [path.name for path in paths]
+    if names[0] == names[1] and paths[0] != paths[1]:
+        names = [f"{path.parent.name}-{path.name}" for path in paths]
+    return Side.open(names[0], folders[0]), Side.open(names[1], folders[1])
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs, open for reading."""
+
+    name: str
+    folder: Path
+    mining: Mining
+
+    @classmethod
+    def open(cls, name: str, folder: Path) -> Side:
+        """Open a finished run. Raises ConfigError where it is none, or has no patches yet."""
+        source, config = recorded(folder)
+        for path in (folder / "patches.parquet", folder / "clusters.parquet",
+                     score_path(folder, 0)):  # fmt: skip
+            if not path.exists():
+                name = path.relative_to(folder).as_posix()
+                raise ConfigError(f"{folder}: has no {name} yet; run `typika cluster {folder}`")
+        return cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
+
+    @cached_property
+    def collection(self) -> ImageCollection:
+        """The images of the run."""
+        return self.mining.collection
+
+    @cached_property
+    def rows(self) -> dict[Key, int]:
+        """Rows of the collection by image and label, the first of exact copies."""
+        rows: dict[Key, int] = {}
+        for row, key in enumerate(_keys(self.collection.table)):
+            rows.setdefault(key, row)
+        return rows
+
+    @cached_property
+    def maps(self) -> ScoredMaps:
+        """The maps, by row of the collection."""
+        return ScoredMaps(self.folder)
+
+    @cached_property
+    def patches(self) -> pa.Table:
+        """The patches that the run chose."""
+        return MiningRun(self.folder).patches
+
+    def settings(self) -> dict[str, str]:
+        """Every setting by its dotted name."""
+        return dict(_flat("", self.mining.run.manifest["config"]))
+
+
+def _keys(table: pa.Table) -> Iterator[Key]:
+    return zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else key, inner)
+    else:
+        yield name, "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The images that both runs hold under the same label."""
+
+    keys: tuple[Key, ...]  # in the order of the first run's collection
+    rows: tuple[np.ndarray, np.ndarray]  # of either collection
+    images: SharedImages
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, before: Side, after: Side) -> Shared:
+        """Match by content and label. Raises DataError where nothing matches."""
+        keys = tuple(key for key in before.rows if key in after.rows)
+        if not keys:
+            raise DataError(_nothing_shared(before, after))
+        rows = [np.array([side.rows[key] for key in keys]) for side in (before, after)]
+        table = before.collection.table.take(pa.array(rows[0]))
+        present = {label for _, label in keys}
+        labels = tuple(label for label in before.collection.labels if label in present)
+        number = {label: place for place, label in enumerate(labels)}
+        groups = np.array(table["group"].to_pylist(), dtype=str)
+        images = SharedImages(
+            label=np.array([number[label] for _, label in keys]),
+            group=np.unique(groups, return_inverse=True)[1],
+            width=table["width"].to_numpy().astype(np.int64),
+            height=table["height"].to_numpy().astype(np.int64),
+            labels=labels,
+        )
+        return cls(keys, (rows[0], rows[1]), images, tuple(_partly(before, after, len(keys))))
+
+    @cached_property
+    def place(self) -> dict[Key, int]:
+        """Place of each key among the shared images."""
+        return {key: place for place, key in enumerate(self.keys)}
+
+
+def _nothing_shared(before: Side, after: Side) -> str:
+    same = {image for image, _ in before.rows} & {image for image, _ in after.rows}
+    if not same:
+        return (
+            f"{before.folder} and {after.folder} share no image; compare runs that were made from "
+            "the same files"
+        )
+    labels = [", ".join(side.collection.labels[:4]) for side in (before, after)]
+    return (
+        f"{before.folder} and {after.folder} share {len(same)} images but under other labels "
+        f"({labels[0]}; {labels[1]}); compare runs made with the same --label and --bin"
+    )
+
+
+def _partly(before: Side, after: Side, n_shared: int) -> Iterator[str]:
+    """What the reader must know of images that only one run has."""
+    for side in (before, after):
+        only = len(side.rows) - n_shared
+        if only:
+            yield (
+                f"{only:,} of the {len(side.rows):,} images of {side.name} are not in the other "
+                "run under the same label; no figure counts them."
+            )
+
+
+def _tops(side: Side, shared: Shared) -> tuple[TopPatches, np.ndarray]:
+    """The typical patches on shared images, and their rows in patches.parquet."""
+    patches = side.patches
+    places = np.array([shared.place.get(key, -1) for key in _keys(patches)], dtype=np.int64)
+    typical = np.array(
+        [kind == "typical" for kind in patches["selection"].to_pylist()], dtype=bool
+    )
+    rows = np.flatnonzero(typical & (places >= 0))
+    chosen = patches.select(["left", "top", "right", "bottom", "typicality", "cluster"]).take(
+        pa.array(rows)
+    )
+    corners = [chosen[name].to_numpy() for name in ("left", "top", "right", "bottom")]
+    top = TopPatches(
+        image=places[rows],
+        box=np.stack(corners, axis=1).astype(np.int64),
+        score=chosen["typicality"].to_numpy().astype(np.float64),
+        cluster=chosen["cluster"].to_numpy().astype(np.int64),
+    )
+    return top, rows
+
+
+# --------------------------------------------------------------------------- from runs to a page
+
+
+def _inputs(before: Side, after: Side, shared: Shared, truth: Regions | None) -> ComparisonInputs:
+    """Everything that the page shows."""
+    correlations, located = _read_maps(before, after, shared, truth)
+    (first, first_rows), (second, second_rows) = _tops(before, shared), _tops(after, shared)
+    matches = numbers.match(first, second)
+    date = time.strftime("%Y-%m-%d")
+    return ComparisonInputs(
+        before=_compared(before, first_rows[matches.before], date),
+        after=_compared(after, second_rows[matches.after], date),
+        agreement=numbers.agreements(shared.images, first, second, correlations, SEED),
+        localisation=numbers.localisations(shared.images, located, SEED),
+        shown=tuple(_shown(shared, before, first, second, correlations)),
+        notes=shared.notes,
+        version=__version__,
+        date=date,
+        regions=truth.path.name if truth else "",
+    )
+
+
+def _compared(side: Side, found: np.ndarray, date: str) -> ComparedRun:
+    return ComparedRun(
+        name=side.name,
+        inputs=report_inputs(side.mining, date),
+        settings=side.settings(),
+        found=frozenset(found.tolist()),
+    )
+
+
+def _read_maps(
+    before: Side, after: Side, shared: Shared, truth: Regions | None
+) -> tuple[np.ndarray, list[Located]]:
+    """Correlation of the two maps of each image, and both against the boxes where there are any.
+
+    The maps are those against the null, which every run has.
+    """
+    correlations, located = np.full(len(shared.keys), np.nan), []
+    with task("Comparing maps", len(shared.keys)) as advance:
+        for place in range(len(shared.keys)):
+            first, second = (
+                side.maps[int(rows[place])]["null"]
+                for side, rows in zip((before, after), shared.rows, strict=True)
+            )
+            correlations[place] = numbers.map_correlation(first, second)
+            mask = _truth(before, after, shared, place, truth)
+            if mask is not None:
+                located.append(numbers.located(place, first, second, mask))
+            advance(1)
+    if truth is not None and not located:
+        raise DataError(_no_truth(truth, before, shared))
+    return correlations, located
+
+
+def _truth(
+    before: Side, after: Side, shared: Shared, place: int, truth: Regions | None
+) -> np.ndarray | None:
+    """The mask of the boxes of an image for its label, or None where there is none."""
+    if truth is None:
+        return None
+    image_id, label = shared.keys[place]
+    names = [image_id, *(
+        side.collection.table["file_name"][int(rows[place])].as_py()
+        for side, rows in zip((before, after), shared.rows, strict=True)
+    )]  # fmt: skip
+    boxes = truth.boxes(names, label)
+    if not boxes:
+        return None
+    width, height = int(shared.images.width[place]), int(shared.images.height[place])
+    try:
+        return numbers.truth_mask(width, height, boxes)
+    except DataError as error:
+        raise DataError(f"{truth.path}, {names[1]}: {error}") from error
+
+
+def _no_truth(truth: Regions, before: Side, shared: Shared) -> str:
+    named = next(iter(truth.by_name))
+    own = before.collection.table["file_name"][int(shared.rows[0][0])].as_py()
+    labels = ", ".join(repr(label) for label in truth.labels[:4])
+    return (
+        f"{truth.path}: none of its boxes belongs to an image and label of these runs; it names "
+        f"{named!r} and the labels {labels}, the runs {own!r} and the labels "
+        f"{', '.join(map(repr, shared.images.labels[:4]))}"
+    )
+
+
+def _shown(
+    shared: Shared,
+    side: Side,
+    before: TopPatches,
+    after: TopPatches,
+    correlations: np.ndarray,
+) -> Iterator[ShownImage]:
+    """Of each label the images whose maps differ most, and other images that are most typical."""
+    images = shared.images
+    typical = np.isin(np.arange(len(images.label)), np.union1d(before.image, after.image))
+    ranking = numbers.most_typical(images, before, after)
+    for number in range(len(images.labels)):
+        own = images.label == number
+        changed = numbers.most_changed(correlations, typical & own, MOST_IMAGES)
+        best = ranking[own[ranking] & ~np.isin(ranking, changed)][:MOST_IMAGES]
+        for reason, places in (("changed", changed), ("typical", best)):
+            for place in places:
+                yield _shown_image(shared, side, int(place), reason, float(correlations[place]))
+
+
+def _shown_image(
+    shared: Shared, side: Side, place: int, reason: str, correlation: float
+) -> ShownImage:
+    image_id, label = shared.keys[place]
+    return ShownImage(
+        image_id=image_id,
+        label=label,
+        file_name=side.collection.table["file_name"][int(shared.rows[0][place])].as_py(),
+        width=int(shared.images.width[place]),
+        height=int(shared.images.height[place]),
+        reason=reason,
+        correlation=correlation,
+    )
