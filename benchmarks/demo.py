@@ -13,7 +13,7 @@ from benchmarks.record import Result, at_least, at_most, peak_memory
 from typika import demonstration, evaluation
 from typika.collection.demo import ELEMENT_KINDS, read_truth
 from typika.mining import patches
-from typika.mining.stages import ScoredMaps
+from typika.mining.scores import ScoredMaps
 from typika.tables import read_parquet
 
 SEEDS = (0, 1, 2)

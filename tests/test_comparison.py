@@ -18,7 +18,7 @@ from typika import comparison
 from typika import config as settings
 from typika.comparison import Comparison, compare
 from typika.errors import ConfigError, DataError
-from typika.mining.stages import ScoredMaps
+from typika.mining.scores import ScoredMaps
 from typika.workflow import MineConfig, MiningRun, advance, mine
 
 TINY = {

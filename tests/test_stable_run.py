@@ -15,7 +15,8 @@ from pictures import draw_photo
 from typika import presets, workflow
 from typika.diffusion import checkpoints, stable
 from typika.errors import ConfigError, ModelError
-from typika.mining.stages import ScoredMaps, of_one_shape
+from typika.mining.scores import ScoredMaps
+from typika.mining.scoring import of_one_shape
 from typika.tables import read_parquet
 
 
@@ -90,7 +91,7 @@ class Killed(BaseException):
 def test_a_run_killed_while_scoring_ends_the_same(
     images: Path, tiny: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from typika.mining.stages import Scorer
+    from typika.mining.scoring import Scorer
 
     def dying(self: Scorer, row: int, label: int) -> dict:
         raise Killed
@@ -136,6 +137,62 @@ def test_every_image_is_encoded_once_and_scored_with_2n_items(
 def test_images_of_one_shape_are_scored_together() -> None:
     shapes = [(4, 8, 8), (4, 8, 12), (4, 8, 8), (4, 8, 12), (4, 8, 8)]
     assert of_one_shape(shapes) == [[0, 2, 4], [1, 3]]
+
+
+RACE = {"n_draws": 32, "design": "stratified", "racing": 0.02}
+FEW = {"share": 0.05, "at_least": 2, "at_most": 4, "per_image": 2, "patch_size": 0.3}
+
+
+def test_racing_spends_draws_where_it_is_open_who_is_chosen(
+    images: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"finetune": "none"}
+    whole = cluster(images, tmp_path / "whole", tiny, model=model, select=FEW,
+                    score={**RACE, "racing": 0.0})  # fmt: skip
+    items = []
+    run = stable.StableDenoiser.run
+
+    def counted(self, noisy, log_snr, text):
+        items.append(len(noisy))
+        return run(self, noisy, log_snr, text)
+
+    monkeypatch.setattr(stable.StableDenoiser, "run", counted)
+    raced = cluster(images, tmp_path / "raced", tiny, model=model, select=FEW, score=RACE)
+    measured = 8 * 2 * 32  # the error of a patch, on eight images
+    assert sum(items) - measured < 0.7 * 16 * 2 * 32
+    assert not (raced / "scores" / "race").exists()
+    assert_allclose(
+        np.mean([np.corrcoef(one.ravel(), two.ravel())[0, 1]
+                 for one, two in zip(maps(raced), maps(whole), strict=True)]), 1.0, atol=0.5
+    )  # fmt: skip
+    # A race in which nothing is ever decided is no race.
+    slow = cluster(images, tmp_path / "slow", tiny, model=model, select=FEW,
+                   score={**RACE, "racing": 1e9})  # fmt: skip
+    for one, two in zip(maps(slow), maps(whole), strict=True):
+        assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
+
+
+def test_a_race_killed_in_the_middle_ends_the_same(
+    images: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typika.mining import scoring
+
+    options = {"model": {"finetune": "none"}, "select": FEW, "score": RACE}
+    whole = cluster(images, tmp_path / "whole", tiny, **options)
+    race_part = scoring._race_part
+    for at in (1, 2):
+        with monkeypatch.context() as patch:
+
+            def dying(mining, collection, scorer, part, number, *rest, at=at):
+                if number == at:
+                    raise Killed
+                race_part(mining, collection, scorer, part, number, *rest)
+
+            patch.setattr(scoring, "_race_part", dying)
+            with pytest.raises(Killed):
+                cluster(images, tmp_path / "run", tiny, **options)
+    run = cluster(images, tmp_path / "run", tiny, **options)
+    assert (run / "patches.parquet").read_bytes() == (whole / "patches.parquet").read_bytes()
 
 
 def test_other_labels_are_compared_on_demand(images: Path, tiny: Path, tmp_path: Path) -> None:

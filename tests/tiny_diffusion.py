@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,7 @@ def build(folder: Path, *, prediction: str = "epsilon", xl: bool = False) -> Pat
         down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
         layers_per_block=1, norm_num_groups=4, sample_size=64,
     )  # fmt: skip
+    _like_trained(vae)
     vae.save_pretrained(folder / "vae")
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
@@ -58,6 +60,18 @@ def build(folder: Path, *, prediction: str = "epsilon", xl: bool = False) -> Pat
         index[f"tokenizer{suffix}"] = ["transformers", "CLIPTokenizer"]
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def _like_trained(vae: Any) -> None:
+    """As of a trained autoencoder: a narrow posterior, and latents of unit variance."""
+    with torch.no_grad():
+        vae.quant_conv.weight[4:] = 0
+        vae.quant_conv.bias[4:] = -12.0
+        colours = torch.rand(16, 3, 4, 4) * 2 - 1
+        pictures = torch.nn.functional.interpolate(colours, scale_factor=16)
+        vae.register_to_config(
+            scaling_factor=float(1 / vae.encode(pictures).latent_dist.mean.std())
+        )
 
 
 def text_encoder(folder: Path, width: int, *, projected: bool) -> None:

@@ -20,7 +20,7 @@ from typika.errors import ConfigError, DataError
 from typika.mining import comparison as numbers
 from typika.mining.comparison import Located, SharedImages, TopPatches
 from typika.mining.pipeline import Mining
-from typika.mining.stages import ScoredMaps, score_path
+from typika.mining.scores import ScoredMaps, score_path
 from typika.report.comparison import MOST_IMAGES, agreement_table, build_comparison
 from typika.report.comparison_records import ComparedRun, ComparisonInputs, ShownImage
 from typika.report.html import write_comparison

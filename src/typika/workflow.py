@@ -25,7 +25,7 @@ from typika.errors import ConfigError, DataError
 from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig, collection_model
 from typika.mining.refinement import refine
-from typika.mining.stages import ScoredMaps, score_path
+from typika.mining.scores import ScoredMaps, score_path
 from typika.report.inputs import report_inputs
 from typika.run import Run, Stage
 from typika.tables import read_parquet

@@ -15,6 +15,7 @@ from typika.errors import ConfigError, DataError
 from typika.mining.typicality import (
     ImageTypicality,
     TypicalityConfig,
+    box_error_ratio,
     level_spread,
     other_labels,
     tally,
@@ -217,6 +218,17 @@ def test_the_pilot_measures_the_variance_of_a_unit_in_each_bin() -> None:
         design = NoiseDesign(levels, torch.ones(400), canvas, pairs=True)
         maps = typicality_maps(MODEL, given, [(1,)], design)[0]
         assert_allclose(found[number], np.mean(maps.null.error**2) * 400, rtol=0.2)
+
+
+def test_boxes_err_less_than_cells_by_what_is_independent() -> None:
+    # Of this model cells are independent given the level, so a box of 2 x 2 errs about half.
+    design = noise_design("independent", 200, MODEL.channels, seed=3, side=8)
+    fixed = NoiseDesign(torch.full((200,), 0.4), design.weight, design.canvas, pairs=False)
+    given = latent(0.9)[None], torch.tensor([2])
+    assert_allclose(box_error_ratio(MODEL, *given, fixed, 2, 50), 0.5, rtol=0.1)
+    assert box_error_ratio(MODEL, *given, fixed, 1, 7) == pytest.approx(1.0)
+    # Levels move all cells at once.
+    assert box_error_ratio(MODEL, *given, design, 2, 50) > 0.5
 
 
 def variance(kind: str, density: Density | None = None) -> float:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from typika.mining.patches import upsample
-from typika.mining.stages import score_path
+from typika.mining.scores import score_path
 from typika.report import inputs
 from typika.report.inputs import MapsOnDisk, baselines, held_out_scores
 from typika.tables import write_parquet

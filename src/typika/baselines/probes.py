@@ -135,6 +135,11 @@ def rival_loss(
     return functional.cross_entropy(pooled(logits, batch, sharpness), label)
 
 
+def rival_path(folder: Path, number: int) -> Path:
+    """Where the rival of a scale lies in a run folder."""
+    return folder / "model" / "rival" / f"{number}.safetensors"
+
+
 def load_rival(path: Path, dimensions: int, n_labels: int, config: RivalConfig) -> CellClassifier:
     """Read a trained rival."""
     network = CellClassifier(dimensions, n_labels, config)

@@ -20,6 +20,8 @@ from typika.errors import ConfigError, DataError
 Map = Float[ndarray, "H W"]
 CoarseMap = Float[ndarray, "h w"]
 
+LONGEST = 768  # pixels of the long side of a map that boxes are sought on
+
 
 @dataclass(frozen=True, kw_only=True)
 class SelectConfig:
@@ -55,6 +57,12 @@ class Boxes:
     left: Int[ndarray, " n"]
     size: int
     score: Float[ndarray, " n"]
+
+
+def map_shape(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of the map that boxes are sought on: the image's pixels, within limits."""
+    scale = min(1.0, LONGEST / max(width, height))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def patch_side(height: int, width: int, fraction: float) -> int:

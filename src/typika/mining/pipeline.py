@@ -29,7 +29,7 @@ from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
-from typika.mining import stages
+from typika.mining import scoring, stages
 from typika.mining.clusters import ClusterConfig
 from typika.mining.patches import SelectConfig
 from typika.mining.typicality import TypicalityConfig
@@ -117,6 +117,8 @@ class MiningConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed={self.seed}: need a whole number from 0 to 2147483647")
+        if self.score.racing and not isinstance(self.model, StableConfig):
+            raise ConfigError("racing is for Stable Diffusion; the embedded model needs none")
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class Mining:
             splits=self._splits,
         )  # fmt: skip
         stage = Stage(name="score", causes=causes, outputs=("scores",), shared=self.model.shared)
-        self.run.stage(stage, lambda: stages.score(self))
+        self.run.stage(stage, lambda: scoring.score(self))
 
     def _select(self) -> None:
         causes = self._causes(

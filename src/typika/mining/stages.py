@@ -1,4 +1,4 @@
-"""What the stages do: read tables, call the pure functions, write tables.
+"""Choosing and grouping: read tables, call the pure functions, write tables.
 
 Legend: a *part* is a slice of the collection (some hundred images) that one file holds; `row` is
 the place of an image in the collection.
@@ -6,54 +6,25 @@ the place of an image in the collection.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from typika import ranks
-from typika.baselines.probes import CellClassifier, evidence, load_rival, train_rival
+from typika.baselines.probes import rival_path, train_rival
 from typika.collection.images import ImageCollection
-from typika.diffusion.batches import BatchSize
-from typika.diffusion.denoiser import Denoiser
-from typika.diffusion.latents import PART, LatentStore, part_rows
-from typika.diffusion.models import CollectionModel, Latents
-from typika.diffusion.schedule import Density, NoiseDesign, noise_design
-from typika.errors import DataError
-from typika.files import write_text
 from typika.mining import clusters, features, patches
-from typika.mining.typicality import (
-    ImageTypicality,
-    TypicalityConfig,
-    TypicalityMap,
-    level_spread,
-    other_labels,
-    typicality_maps,
-)
+from typika.mining.scores import ScoredMaps, mined_parts, read_maps, score_path
 from typika.parallel import Advance, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
 
-LONGEST = 768  # pixels of the long side of a map that boxes are sought on
 THUMBNAIL = 112  # pixels a side of the pictures in patches.parquet
 SELECTIONS = ("typical", "random", "negative")
-MAPS = ("null", "null_error", "others", "others_error", "evidence")
-MAP = pa.list_(pa.float32())
-KINDS = {
-    name: pa.int32()
-    for name in ("height", "width", "evidence_height", "evidence_width", "predicted",
-                 "rival_predicted")
-}  # fmt: skip
 
 
 # --- train: the rival ---------------------------------------------------------------------------
@@ -89,267 +60,13 @@ def _train_rival(
     config = mining.config
     history = train_rival(
         config.rival, config.optimiser, store, label_index, n_labels, trained_on,
-        _rival_path(mining.folder, number), config.seed * 103 + number,
+        rival_path(mining.folder, number), config.seed * 103 + number,
     )  # fmt: skip
     advance(1)
     return history
 
 
-def _rival_path(folder: Path, number: int) -> Path:
-    return folder / "model" / "rival" / f"{number}.safetensors"
-
-
-# --- score --------------------------------------------------------------------------------------
-
-
-def score_path(folder: Path, part: int) -> Path:
-    """The table of one part's maps."""
-    return folder / "scores" / f"part-{part:05d}.parquet"
-
-
-def mined_rows(mining: Mining, collection: ImageCollection, part: int) -> list[int]:
-    """Rows of a part that are scored and mined: all, or those of the split that is mined."""
-    mined = collection.in_split(mining.config.collection.mine)
-    return [row for row in part_rows(part, len(collection)) if mined[row]]
-
-
-def mined_parts(mining: Mining, collection: ImageCollection) -> list[int]:
-    """The parts that have such rows."""
-    rows = np.flatnonzero(collection.in_split(mining.config.collection.mine))
-    return [int(part) for part in np.unique(rows // PART)]
-
-
-def score(mining: Mining) -> None:
-    """Write the typicality maps of every image for its own label, part by part."""
-    collection = mining.collection
-    densities = level_densities(mining, collection)
-    missing = [
-        part
-        for part in mined_parts(mining, collection)
-        if not score_path(mining.folder, part).exists()
-    ]
-    missing = ranks.world().share(missing)
-    workers = mining.model.workers(mining.workers)
-    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
-    tasks = [(mining, collection, densities, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One denoiser with the latents it scores and the noise that all of them meet."""
-
-    denoiser: Denoiser
-    latents: Latents
-    design: NoiseDesign
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What scoring needs: a denoiser per scale, and the rival with its own features."""
-
-    scales: tuple[Scale, ...]
-    rivals: tuple[tuple[CellClassifier, LatentStore], ...]
-    batch: BatchSize
-    in_turn: bool
-    n_labels: int
-    config: TypicalityConfig
-    seed: int
-
-    @classmethod
-    def open(
-        cls, mining: Mining, collection: ImageCollection, densities: Sequence[Density]
-    ) -> Scorer:
-        """Load the models of a trained run."""
-        model: CollectionModel = mining.model
-        labels, config, seed = collection.labels, mining.config.score, mining.config.seed
-        stores = model.latents(len(collection), mining.folder)
-        scales = []
-        for number, denoiser in enumerate(model.denoisers(labels, mining.folder)):
-            design = noise_design(
-                config.design, config.n_draws, denoiser.channels, seed * 107 + number,
-                density=densities[number] if densities else None, side=model.canvas,
-            ).to(denoiser.device)  # fmt: skip
-            scales.append(Scale(denoiser, stores[number], design))
-        rivals = []
-        for number, store in enumerate(model.rival_latents(len(collection), mining.folder)):
-            path = _rival_path(mining.folder, number)
-            rival = load_rival(path, store.channels, len(labels), mining.config.rival)
-            rivals.append((rival, store))
-        batch = model.batch_size(config.n_draws, mining.folder)
-        return cls(tuple(scales), tuple(rivals), batch, model.in_turn, len(labels), config, seed)
-
-    def score(
-        self, rows: Sequence[int], labels: Sequence[int], advance: Advance
-    ) -> list[dict[str, Any]]:
-        """Maps of some images for their labels, averaged over scales on the finest grid."""
-        contexts = [
-            (label, *other_labels(label, self.n_labels, self.config.n_others, self.seed))
-            for label in labels
-        ]
-        found: list[list[ImageTypicality]] = [[] for _ in rows]
-        for group in self._together(rows):
-            for scale in self.scales:
-                latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
-                latents = latents.contiguous(memory_format=torch.channels_last)
-                maps = self.batch.attempt(
-                    partial(
-                        typicality_maps,
-                        scale.denoiser,
-                        latents.to(scale.denoiser.device),
-                        [contexts[place] for place in group],
-                        scale.design,
-                    )
-                )
-                for place, one in zip(group, maps, strict=True):
-                    found[place].append(one)
-            advance(len(group))
-        return [
-            self._record(row, label, own, maps)
-            for row, label, own, maps in zip(rows, labels, contexts, found, strict=True)
-        ]
-
-    def _together(self, rows: Sequence[int]) -> list[list[int]]:
-        """Places in `rows` of images that are scored together."""
-        if self.in_turn:
-            return [[place] for place in range(len(rows))]
-        latents = self.scales[0].latents
-        return of_one_shape([tuple(latents.latent(row).shape) for row in rows])
-
-    def _record(
-        self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
-    ) -> dict[str, Any]:
-        height, width = max((maps.null.mean.shape for maps in found), key=np.prod)
-        grids = {"null": combine([maps.null for maps in found], height, width)}
-        others = [maps.others for maps in found if maps.others is not None]
-        if others:
-            grids["others"] = combine(others, height, width)
-        votes = sum(maps.image_means for maps in found)
-        return {
-            "height": height,
-            "width": width,
-            **{name: one.mean.ravel() for name, one in grids.items()},
-            **{f"{name}_error": one.error.ravel() for name, one in grids.items()},
-            "predicted": int(np.array(contexts)[np.argmax(votes)]) if others else None,
-            **self._evidence(row, label),
-        }
-
-    def _evidence(self, row: int, label: int) -> dict[str, Any]:
-        """The rival's map for the label, and the label that it would answer."""
-        rivals = [evidence(rival, store.latent(row)).numpy() for rival, store in self.rivals]
-        height, width = max((rival.shape[1:] for rival in rivals), key=np.prod)
-        own = _average([rival[label] for rival in rivals], height, width)
-        return {
-            "evidence_height": height,
-            "evidence_width": width,
-            "evidence": own.astype(np.float32).ravel(),
-            "rival_predicted": int(np.argmax(sum(rival.mean(axis=(1, 2)) for rival in rivals))),
-        }
-
-
-def of_one_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Places of equal shapes, together."""
-    return [
-        [place for place, shape in enumerate(shapes) if shape == one]
-        for one in sorted(set(shapes))
-    ]
-
-
-def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Density, ...]:
-    """From a pilot, how often each level is drawn at each scale; none but for importance designs.
-
-    The levels at which typicality varies more are drawn more often, and count less each.
-    """
-    config, seed = mining.config.score, mining.config.seed
-    if config.design != "importance":
-        return ()
-    path = mining.folder / "scores" / "levels.json"
-    if ranks.world().leads and not path.exists():
-        mined = np.flatnonzero(collection.in_split(mining.config.collection.mine))
-        rows = np.sort(np.random.default_rng([seed, 11]).permutation(mined)[: config.pilot])
-        found = run_tasks(
-            _pilot, [(mining, collection, rows)], workers=1, name="Looking", total=len(rows)
-        )[0]
-        write_text(path, json.dumps([density.height for density in found]) + "\n")
-    ranks.wait()
-    heights = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(Density(tuple(height)) for height in heights)
-
-
-def _pilot(
-    mining: Mining, collection: ImageCollection, rows: Int[ndarray, " n"], advance: Advance
-) -> list[Density]:
-    model, config = mining.model, mining.config
-    stores = model.latents(len(collection), mining.folder)
-    denoisers = model.denoisers(collection.labels, mining.folder)
-    batch = model.batch_size(config.score.n_draws, mining.folder)
-    found = []
-    for number, (denoiser, store) in enumerate(zip(denoisers, stores, strict=True)):
-        variance = []
-        for row in rows:
-            latent = store.latent(int(row))[None].to(denoiser.device)
-            label = torch.tensor([int(collection.label_index[row])])
-            measure = partial(
-                level_spread, denoiser, latent, label, config.seed * 109 + number, model.canvas
-            )
-            variance.append(batch.attempt(measure))
-            advance(1 if number == 0 else 0)
-        found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))
-    return found
-
-
-def combine(maps: Sequence[TypicalityMap], height: int, width: int) -> TypicalityMap:
-    """The mean of the maps of several scales on one grid; errors of scales are independent."""
-    mean = _average([one.mean for one in maps], height, width)
-    squares = [patches.upsample(one.error, height, width) ** 2 for one in maps]
-    error = np.sqrt(np.sum(squares, axis=0)) / len(maps)
-    return TypicalityMap(mean.astype(np.float32), error.astype(np.float32))
-
-
-def _average(grids: Sequence[ndarray], height: int, width: int) -> Float[ndarray, "h w"]:
-    mean: ndarray = np.mean([patches.upsample(grid, height, width) for grid in grids], axis=0)
-    return mean
-
-
-def _score_parts(
-    mining: Mining,
-    collection: ImageCollection,
-    densities: Sequence[Density],
-    parts: Sequence[int],
-    advance: Advance,
-) -> None:
-    from typika.mining.pipeline import training_images
-
-    if not parts:
-        return
-    scorer = Scorer.open(mining, collection, densities)
-    trained_on = training_images(collection, mining.config)
-    for part in parts:
-        rows = mined_rows(mining, collection, part)
-        labels = [int(collection.label_index[row]) for row in rows]
-        found = scorer.score(rows, labels, advance)
-        images = collection.table.take(rows)
-        columns = {
-            "row": pa.array(rows, pa.int32()),
-            "image_id": images["image_id"],
-            "label": images["label"],
-            "trained_on": pa.array(trained_on[rows]),
-            **{
-                name: pa.array([one[name] for one in found], KINDS.get(name, MAP))
-                for name in found[0]
-            },
-        }
-        write_parquet(pa.table(columns), score_path(mining.folder, part))
-
-
 # --- select -------------------------------------------------------------------------------------
-
-
-def map_shape(width: int, height: int) -> tuple[int, int]:
-    """Rows and columns of the map that boxes are sought on: the image's pixels, within limits."""
-    scale = min(1.0, LONGEST / max(width, height))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def select(mining: Mining) -> None:
@@ -385,35 +102,6 @@ def _candidates_of_part(
     return pa.concat_tables(found)
 
 
-def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:
-    """The maps of one image of a part, by name; the evidence has a grid of its own."""
-
-    def grid(name: str) -> Float[ndarray, "h w"]:
-        own = "evidence_" if name == "evidence" else ""
-        shape = scores[f"{own}height"][place].as_py(), scores[f"{own}width"][place].as_py()
-        values: ndarray = scores[name][place].values.to_numpy().reshape(shape)
-        return values.astype(np.float64)
-
-    return {name: grid(name) for name in MAPS if name in scores.column_names}
-
-
-class ScoredMaps:
-    """The maps of a scored run, by row of the collection; the part last read is held."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._held: tuple[int, pa.Table] | None = None
-
-    def __getitem__(self, row: int) -> dict[str, Float[ndarray, "h w"]]:
-        part = row // PART
-        if self._held is None or self._held[0] != part:
-            self._held = part, read_parquet(score_path(self.folder, part))
-        rows = self._held[1]["row"].to_pylist()
-        if row not in rows:
-            raise DataError(f"row {row}: not of the split that was mined, so it has no map")
-        return read_maps(self._held[1], rows.index(row))
-
-
 def _candidates(
     maps: dict[str, ndarray],
     row: int,
@@ -423,7 +111,7 @@ def _candidates(
 ) -> pa.Table:
     config, against = mining.config.select, mining.config.score.against
     width, height = image
-    rows, columns = map_shape(width, height)
+    rows, columns = patches.map_shape(width, height)
     side = patches.patch_side(rows, columns, config.patch_size)
     pixels = {name: patches.upsample(values, rows, columns) for name, values in maps.items()}
     score = pixels[against]

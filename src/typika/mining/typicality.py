@@ -52,6 +52,11 @@ class TypicalityConfig:
             raise ConfigError("against=others needs other labels to compare with: n_others >= 1")
         if self.racing < 0:
             raise ConfigError(f"racing={self.racing}: need a number of standard errors, or 0")
+        if self.racing and self.design == "midpoints":
+            raise ConfigError(
+                "racing needs a design whose first draws are a sample: stratified, importance or "
+                "independent"
+            )
 
 
 @dataclass(frozen=True)
@@ -239,6 +244,39 @@ def level_spread(
         )  # fmt: skip
         found.append(np.mean([np.square(maps.null.error).mean() for maps in one.maps()]))
     return np.array(found) * 2
+
+
+@torch.inference_mode()
+def box_error_ratio(
+    denoiser: Denoiser,
+    latents: Float[Tensor, "b c h w"],
+    labels: Int[Tensor, " b"],
+    design: NoiseDesign,
+    cells: int,
+    at_once: int,
+) -> float:
+    """Standard error of the mean over a box, as a share of the mean error of its cells.
+
+    One where all cells of a box err together, 1 / `cells` where a box of `cells` x `cells` errs
+    in each by itself. Measured over the units of a design on some images.
+    """
+    canvas = design.noise(latents.shape[2], latents.shape[3])
+    cells = max(1, min(cells, *latents.shape[2:]))
+    of_cells, of_boxes = 0.0, 0.0
+    step = max(1, at_once // design.per_unit)
+    for latent, label in zip(latents, labels, strict=True):
+        units = [
+            unit_gains(
+                denoiser, latent.expand(len(part), -1, -1, -1), canvas[part],
+                design.quantile[part], label.expand(len(part), 1), pairs=design.pairs,
+            )[0] * design.weight[part][:, None, None]
+            for part in torch.split(torch.arange(design.n_units), step)
+        ]  # fmt: skip
+        values = torch.cat(units)
+        boxes = torch.nn.functional.avg_pool2d(values[:, None], cells, stride=1)[:, 0]
+        of_cells += float(values.std(dim=0).mean())
+        of_boxes += float(boxes.std(dim=0).mean())
+    return of_boxes / of_cells if of_cells else 1.0
 
 
 def other_labels(label: int, n_labels: int, n_others: int, seed: int) -> tuple[int, ...]:

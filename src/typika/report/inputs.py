@@ -15,7 +15,7 @@ from typika import __version__
 from typika.collection.images import ImageCollection
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
-from typika.mining.stages import ScoredMaps, mined_parts, score_path
+from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import parquet_columns, read_parquet
 

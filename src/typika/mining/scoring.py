@@ -1,0 +1,414 @@
+"""The score stage: typicality maps of every image for its own label, part by part.
+
+Legend: a *part* is a slice of the collection (some hundred images) that one file holds; `row` is
+the place of an image in the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from typika import ranks
+from typika.baselines.probes import CellClassifier, evidence, load_rival, rival_path
+from typika.collection.images import ImageCollection
+from typika.diffusion.batches import BatchSize
+from typika.diffusion.denoiser import Denoiser
+from typika.diffusion.latents import LatentStore
+from typika.diffusion.models import CollectionModel, Latents
+from typika.diffusion.schedule import Density, NoiseDesign, noise_design
+from typika.files import write_text
+from typika.mining import patches, racing
+from typika.mining.scores import mined_parts, mined_rows, score_path, write_scores
+from typika.mining.typicality import (
+    ImageTypicality,
+    Tally,
+    TypicalityConfig,
+    TypicalityMap,
+    box_error_ratio,
+    level_spread,
+    other_labels,
+    tally,
+    typicality_maps,
+)
+from typika.parallel import Advance, run_tasks
+
+if TYPE_CHECKING:
+    from typika.mining.pipeline import Mining
+
+CPU = torch.device("cpu")
+RATIO_IMAGES = 8  # on which the error of a box is measured
+
+
+def score(mining: Mining) -> None:
+    """Write the typicality maps of every image for its own label, part by part."""
+    collection = mining.collection
+    densities = level_densities(mining, collection)
+    if mining.config.score.racing:
+        race(mining, collection, densities)
+        return
+    missing = [
+        part
+        for part in mined_parts(mining, collection)
+        if not score_path(mining.folder, part).exists()
+    ]
+    missing = ranks.world().share(missing)
+    workers = mining.model.workers(mining.workers)
+    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
+    tasks = [(mining, collection, densities, missing[hand::hands]) for hand in range(hands)]
+    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
+    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One denoiser with the latents it scores and the noise that all of them meet."""
+
+    denoiser: Denoiser
+    latents: Latents
+    design: NoiseDesign
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What scoring needs: a denoiser per scale, and the rival with its own features."""
+
+    scales: tuple[Scale, ...]
+    rivals: tuple[tuple[CellClassifier, LatentStore], ...]
+    batch: BatchSize
+    in_turn: bool
+    n_labels: int
+    config: TypicalityConfig
+    seed: int
+
+    @classmethod
+    def open(
+        cls, mining: Mining, collection: ImageCollection, densities: Sequence[Density]
+    ) -> Scorer:
+        """Load the models of a trained run."""
+        model: CollectionModel = mining.model
+        labels, config, seed = collection.labels, mining.config.score, mining.config.seed
+        stores = model.latents(len(collection), mining.folder)
+        scales = []
+        for number, denoiser in enumerate(model.denoisers(labels, mining.folder)):
+            design = noise_design(
+                config.design, config.n_draws, denoiser.channels, seed * 107 + number,
+                density=densities[number] if densities else None, side=model.canvas,
+            ).to(denoiser.device)  # fmt: skip
+            scales.append(Scale(denoiser, stores[number], design))
+        rivals = []
+        for number, store in enumerate(model.rival_latents(len(collection), mining.folder)):
+            path = rival_path(mining.folder, number)
+            rival = load_rival(path, store.channels, len(labels), mining.config.rival)
+            rivals.append((rival, store))
+        batch = model.batch_size(config.n_draws, mining.folder)
+        return cls(tuple(scales), tuple(rivals), batch, model.in_turn, len(labels), config, seed)
+
+    def score(
+        self, rows: Sequence[int], labels: Sequence[int], advance: Advance
+    ) -> list[dict[str, Any]]:
+        """Maps of some images for their labels, averaged over scales on the finest grid."""
+        contexts = [self.contexts(label) for label in labels]
+        found: list[list[ImageTypicality]] = [[] for _ in rows]
+        for group in self._together(rows):
+            for scale in self.scales:
+                latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
+                latents = latents.contiguous(memory_format=torch.channels_last)
+                maps = self.batch.attempt(
+                    partial(
+                        typicality_maps,
+                        scale.denoiser,
+                        latents.to(scale.denoiser.device),
+                        [contexts[place] for place in group],
+                        scale.design,
+                    )
+                )
+                for place, one in zip(group, maps, strict=True):
+                    found[place].append(one)
+            advance(len(group))
+        return [
+            self.record(row, label, own, maps)
+            for row, label, own, maps in zip(rows, labels, contexts, found, strict=True)
+        ]
+
+    def contexts(self, label: int) -> tuple[int, ...]:
+        """What an image is scored under: its own label, then those it is compared with."""
+        others = other_labels(label, self.n_labels, self.config.n_others, self.seed)
+        return (label, *others)
+
+    def _together(self, rows: Sequence[int]) -> list[list[int]]:
+        """Places in `rows` of images that are scored together."""
+        if self.in_turn:
+            return [[place] for place in range(len(rows))]
+        latents = self.scales[0].latents
+        return of_one_shape([tuple(latents.latent(row).shape) for row in rows])
+
+    def record(
+        self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
+    ) -> dict[str, Any]:
+        """What is stored of an image: maps of all scales joined, answers, and the rival's map."""
+        height, width = max((maps.null.mean.shape for maps in found), key=np.prod)
+        grids = {"null": combine([maps.null for maps in found], height, width)}
+        others = [maps.others for maps in found if maps.others is not None]
+        if others:
+            grids["others"] = combine(others, height, width)
+        votes = sum(maps.image_means for maps in found)
+        return {
+            "height": height,
+            "width": width,
+            **{name: one.mean.ravel() for name, one in grids.items()},
+            **{f"{name}_error": one.error.ravel() for name, one in grids.items()},
+            "predicted": int(np.array(contexts)[np.argmax(votes)]) if others else None,
+            **self._evidence(row, label),
+        }
+
+    def _evidence(self, row: int, label: int) -> dict[str, Any]:
+        """The rival's map for the label, and the label that it would answer."""
+        rivals = [evidence(rival, store.latent(row)).numpy() for rival, store in self.rivals]
+        height, width = max((rival.shape[1:] for rival in rivals), key=np.prod)
+        own = _average([rival[label] for rival in rivals], height, width)
+        return {
+            "evidence_height": height,
+            "evidence_width": width,
+            "evidence": own.astype(np.float32).ravel(),
+            "rival_predicted": int(np.argmax(sum(rival.mean(axis=(1, 2)) for rival in rivals))),
+        }
+
+
+def of_one_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Places of equal shapes, together."""
+    return [
+        [place for place, shape in enumerate(shapes) if shape == one]
+        for one in sorted(set(shapes))
+    ]
+
+
+def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Density, ...]:
+    """From a pilot, how often each level is drawn at each scale; none but for importance designs.
+
+    The levels at which typicality varies more are drawn more often, and count less each.
+    """
+    config, seed = mining.config.score, mining.config.seed
+    if config.design != "importance":
+        return ()
+    path = mining.folder / "scores" / "levels.json"
+    if ranks.world().leads and not path.exists():
+        mined = np.flatnonzero(collection.in_split(mining.config.collection.mine))
+        rows = np.sort(np.random.default_rng([seed, 11]).permutation(mined)[: config.pilot])
+        found = run_tasks(
+            _pilot, [(mining, collection, rows)], workers=1, name="Looking", total=len(rows)
+        )[0]
+        write_text(path, json.dumps([density.height for density in found]) + "\n")
+    ranks.wait()
+    heights = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(Density(tuple(height)) for height in heights)
+
+
+def _pilot(
+    mining: Mining, collection: ImageCollection, rows: Int[ndarray, " n"], advance: Advance
+) -> list[Density]:
+    model, config = mining.model, mining.config
+    stores = model.latents(len(collection), mining.folder)
+    denoisers = model.denoisers(collection.labels, mining.folder)
+    batch = model.batch_size(config.score.n_draws, mining.folder)
+    found = []
+    for number, (denoiser, store) in enumerate(zip(denoisers, stores, strict=True)):
+        variance = []
+        for row in rows:
+            latent = store.latent(int(row))[None].to(denoiser.device)
+            label = torch.tensor([int(collection.label_index[row])])
+            measure = partial(
+                level_spread, denoiser, latent, label, config.seed * 109 + number, model.canvas
+            )
+            variance.append(batch.attempt(measure))
+            advance(1 if number == 0 else 0)
+        found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))
+    return found
+
+
+def combine(maps: Sequence[TypicalityMap], height: int, width: int) -> TypicalityMap:
+    """The mean of the maps of several scales on one grid; errors of scales are independent."""
+    mean = _average([one.mean for one in maps], height, width)
+    squares = [patches.upsample(one.error, height, width) ** 2 for one in maps]
+    error = np.sqrt(np.sum(squares, axis=0)) / len(maps)
+    return TypicalityMap(mean.astype(np.float32), error.astype(np.float32))
+
+
+def _average(grids: Sequence[ndarray], height: int, width: int) -> Float[ndarray, "h w"]:
+    mean: ndarray = np.mean([patches.upsample(grid, height, width) for grid in grids], axis=0)
+    return mean
+
+
+def _score_parts(
+    mining: Mining,
+    collection: ImageCollection,
+    densities: Sequence[Density],
+    parts: Sequence[int],
+    advance: Advance,
+) -> None:
+    if not parts:
+        return
+    scorer = Scorer.open(mining, collection, densities)
+    for part in parts:
+        rows = mined_rows(mining, collection, part)
+        labels = [int(collection.label_index[row]) for row in rows]
+        write_scores(mining, collection, part, rows, scorer.score(rows, labels, advance))
+
+
+def race(mining: Mining, collection: ImageCollection, densities: Sequence[Density]) -> None:
+    """Score in rounds, in each of them only images whose patches may still be chosen or not."""
+    parts = mined_parts(mining, collection)
+    if all(score_path(mining.folder, part).exists() for part in parts):
+        return
+    total = sum(len(mined_rows(mining, collection, part)) for part in parts)
+    task = (mining, collection, densities, parts)
+    run_tasks(_race, [task], workers=1, name="Racing", total=total)
+    ranks.wait()
+    if ranks.world().leads:
+        shutil.rmtree(mining.folder / "scores" / "race", ignore_errors=True)
+
+
+def _race(
+    mining: Mining,
+    collection: ImageCollection,
+    densities: Sequence[Density],
+    parts: Sequence[int],
+    advance: Advance,
+) -> None:
+    scorer = Scorer.open(mining, collection, densities)
+    rounds = racing.rounds(scorer.scales[0].design.n_units)
+    own = ranks.world().share(list(parts))
+    active = collection.in_split(mining.config.collection.mine)
+    ratio = _box_ratio(mining, collection, scorer)
+    done = ranks.agree(_rounds_done(mining, parts, len(rounds)))
+    if done:
+        active = _still_open(mining, collection, done - 1, parts, ratio)
+    for number in range(done, len(rounds)):
+        for part in own:
+            if not _race_path(mining, number, part).exists():
+                until = rounds[number].stop
+                _race_part(mining, collection, scorer, part, number, until, active)
+        ranks.wait()
+        active = _still_open(mining, collection, number, parts, ratio)
+        for part in own if number else []:  # no rank needs the round before any more
+            _race_path(mining, number - 1, part).unlink(missing_ok=True)
+    for part in own:
+        tallies = racing.load_tallies(_race_path(mining, len(rounds) - 1, part), CPU)
+        found = []
+        for row, one in tallies.items():
+            label = int(collection.label_index[row])
+            found.append(scorer.record(row, label, scorer.contexts(label), one.maps()))
+            advance(1)
+        write_scores(mining, collection, part, list(tallies), found)
+
+
+def _box_ratio(mining: Mining, collection: ImageCollection, scorer: Scorer) -> float:
+    """How much less the mean over a patch errs than its cells, measured on a few images."""
+    scale = scorer.scales[0]
+    rows = np.flatnonzero(collection.in_split(mining.config.collection.mine))
+    ratios = []
+    for row in rows[np.linspace(0, len(rows) - 1, min(RATIO_IMAGES, len(rows))).astype(int)]:
+        latent = scale.latents.latent(int(row))[None].to(scale.denoiser.device)
+        height, width = latent.shape[2:]
+        cells = patches.patch_side(height, width, mining.config.select.patch_size)
+        label = torch.tensor([int(collection.label_index[row])])
+        measure = partial(box_error_ratio, scale.denoiser, latent, label, scale.design, cells)
+        ratios.append(scorer.batch.attempt(measure))
+    return float(np.mean(ratios))
+
+
+def _rounds_done(mining: Mining, parts: Sequence[int], n_rounds: int) -> int:
+    """How many rounds an earlier process finished for every part."""
+    finished = [
+        number + 1
+        for number in range(n_rounds)
+        if all(_race_path(mining, number, part).exists() for part in parts)
+    ]
+    return max(finished, default=0)
+
+
+def _still_open(
+    mining: Mining, collection: ImageCollection, number: int, parts: Sequence[int], ratio: float
+) -> Bool[ndarray, " n"]:
+    """Which images a patch of may still change sides, after a round."""
+    known = racing.Candidates.joined(
+        [_race_candidates(mining, collection, number, part, ratio) for part in parts]
+    )
+    active = np.zeros(len(collection), dtype=bool)
+    active[np.unique(known.row)] = racing.undecided(
+        known, mining.config.score.racing, mining.config.select
+    )
+    return active
+
+
+def _race_path(mining: Mining, number: int, part: int) -> Path:
+    return mining.folder / "scores" / "race" / f"{number}" / f"part-{part:05d}.safetensors"
+
+
+def _race_part(
+    mining: Mining,
+    collection: ImageCollection,
+    scorer: Scorer,
+    part: int,
+    number: int,
+    until: int,
+    active: Bool[ndarray, " n"],
+) -> None:
+    """One round of one part: every active image gets its units up to `until`."""
+    scale = scorer.scales[0]
+    rows = mined_rows(mining, collection, part)
+    known: dict[int, Tally] = {}
+    if number:
+        known = racing.load_tallies(_race_path(mining, number - 1, part), scale.denoiser.device)
+    chosen = [row for row in rows if active[row]]
+    latents = {row: scale.latents.latent(row) for row in chosen}
+    seen = {row: known[row].n_units if row in known else 0 for row in chosen}
+    for group in of_one_shape([(*latents[row].shape, seen[row]) for row in chosen]):
+        members = [chosen[place] for place in group]
+        stack = torch.stack([latents[row] for row in members]).to(scale.denoiser.device)
+        labels = [int(collection.label_index[row]) for row in members]
+        contexts = torch.tensor([scorer.contexts(label) for label in labels])
+        start = seen[members[0]]
+
+        def more(
+            size: int,
+            members: list[int] = members,
+            stack: torch.Tensor = stack,
+            contexts: torch.Tensor = contexts,
+            start: int = start,
+        ) -> Tally:
+            return tally(
+                scale.denoiser, stack, contexts, scale.design, at_once=size,
+                units=range(start, until),
+                onto=racing.joined([known[row] for row in members]) if start else None,
+            )  # fmt: skip
+
+        together = scorer.batch.attempt(more)
+        for place, row in enumerate(members):
+            known[row] = racing.one_of(together, place)
+    racing.save_tallies({row: known[row] for row in rows}, _race_path(mining, number, part))
+
+
+def _race_candidates(
+    mining: Mining, collection: ImageCollection, number: int, part: int, ratio: float
+) -> racing.Candidates:
+    config = mining.config
+    widths, heights = (collection.table[name].to_numpy() for name in ("width", "height"))
+    found = []
+    for row, one in racing.load_tallies(_race_path(mining, number, part), CPU).items():
+        maps = one.maps()[0]
+        scored = maps.others if config.score.against == "others" and maps.others else maps.null
+        shape = patches.map_shape(int(widths[row]), int(heights[row]))
+        label = int(collection.label_index[row])
+        found.append(racing.candidates(scored, row, label, shape, config.select, ratio))
+    return racing.Candidates.joined(found)
