@@ -10,7 +10,7 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill")
-SLOW = ("demo", "tiles", "steel", "scaling")
+SLOW = ("demo", "tiles", "steel", "scaling", "gpu")
 
 
 def main() -> int:
