@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from numpy.testing import assert_allclose
 
 import tiny_diffusion
 from pictures import draw_photo
+from typika import config as settings
 from typika import presets, workflow
 from typika.diffusion import checkpoints, stable
 from typika.errors import ConfigError, ModelError
@@ -193,6 +196,26 @@ def test_a_race_killed_in_the_middle_ends_the_same(
                 cluster(images, tmp_path / "run", tiny, **options)
     run = cluster(images, tmp_path / "run", tiny, **options)
     assert (run / "patches.parquet").read_bytes() == (whole / "patches.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_run_that_one_makes(
+    images: Path, tiny: Path, done: Path, tmp_path: Path
+) -> None:
+    values = tiny_diffusion.settings(tiny)
+    (tmp_path / "recipe.toml").write_text(settings.as_toml(workflow.configure(values)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
+               "2", "-m", "typika", "cluster", str(images), "--recipe",
+               str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "run"), "--device", "cpu",
+               "--workers", "1"]  # fmt: skip
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("done in") == 1  # only the leader speaks
+    one, two = (read_parquet(folder / "collection.parquet") for folder in (done, tmp_path / "run"))
+    assert one.equals(two)
+    # Gradients summed over two ranks round otherwise; the maps are of nearly the same network.
+    for first, second in zip(maps(done), maps(tmp_path / "run"), strict=True):
+        assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.99
 
 
 def test_other_labels_are_compared_on_demand(images: Path, tiny: Path, tmp_path: Path) -> None:

@@ -38,6 +38,22 @@ def test_another_schedule_is_read(copy: Path) -> None:
         _ = Checkpoint.open(str(copy)).levels
 
 
+def test_a_schedule_to_pure_noise_is_that_of_diffusers(copy: Path) -> None:
+    from diffusers import DDIMScheduler
+
+    path = copy / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "rescale_betas_zero_snr": True}))
+    levels = Checkpoint.open(str(copy)).levels
+    wanted = DDIMScheduler.from_pretrained(copy / "scheduler").alphas_cumprod
+    assert_allclose(1 / (1 + np.exp(-levels)), wanted, atol=1e-5)
+    assert levels[-1] < -15
+
+
+def test_a_prompt_that_is_too_long_is_told(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Checkpoint.open(str(tiny)).embed(["a" * 100], CPU)
+    assert "has 102 tokens; the text encoder reads the first 77" in capsys.readouterr().err
+
+
 def test_texts_are_embedded_as_the_pipeline_does(tiny: Path) -> None:
     from diffusers import StableDiffusionPipeline
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from typika.diffusion.checkpoints import Checkpoint
 from typika.diffusion.finetuning import Finetuning, Lessons, Texts, denoising_loss, finetuned
 from typika.diffusion.latents import LatentStore, write_part
 from typika.diffusion.stable import Placement, StableConfig
-from typika.errors import ModelError
+from typika.errors import ConfigError, ModelError
 
 CPU = torch.device("cpu")
 PLACE = Placement(CPU, torch.float32, torch.float32)
@@ -166,6 +167,29 @@ def test_running_out_of_memory_once_changes_nothing(
     assert sizes[:3] == [4, 2, 2]
     assert sizes.count(4) == 1  # it remembers
     assert_allclose([row["loss"] for row in rows], [row["loss"] for row in whole.run()], rtol=1e-4)
+
+
+def test_gradient_checkpointing_changes_nothing(
+    tiny: Path, tmp_path: Path, whole: Finetuning
+) -> None:
+    rows = job(tmp_path, tiny, gradient_checkpointing=True).run()
+    assert_allclose([row["loss"] for row in rows], [row["loss"] for row in whole.run()], rtol=1e-4)
+
+
+def test_bfloat16_keeps_weights_in_full_precision(
+    tiny: Path, tmp_path: Path, whole: Finetuning
+) -> None:
+    place = Placement(CPU, torch.float32, torch.bfloat16)
+    run = replace(job(tmp_path, tiny), placement=place)
+    rows = run.run()
+    assert {value.dtype for value in weights(run).values()} == {torch.float32}
+    assert_allclose([row["loss"] for row in rows], [row["loss"] for row in whole.run()], rtol=0.02)
+    assert [row["loss"] for row in rows] != [row["loss"] for row in whole.run()]
+
+
+def test_a_tracker_that_is_not_there_is_named(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trackers=.*notebook"):
+        job(tmp_path, tiny, trackers=("notebook",)).run()
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])

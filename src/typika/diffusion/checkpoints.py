@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from typika import config as settings
+from typika.console import warn
 from typika.diffusion.schedule import TIMESTEPS, log_snr_of_betas
 from typika.errors import ModelError
 from typika.files import sample_digest
@@ -132,14 +133,17 @@ class Checkpoint:
         start, end = float(known.get("beta_start", 0.00085)), float(known.get("beta_end", 0.012))
         spacing = known.get("beta_schedule", "scaled_linear")
         if known.get("trained_betas") is not None:
-            return log_snr_of_betas(known["trained_betas"])
-        if spacing == "scaled_linear":
-            return log_snr_of_betas(np.linspace(start**0.5, end**0.5, count) ** 2)
-        if spacing == "linear":
-            return log_snr_of_betas(np.linspace(start, end, count))
-        raise ModelError(
-            f"{self.folder}: unknown beta_schedule {spacing!r}; expected scaled_linear or linear"
-        )
+            betas = np.array(known["trained_betas"], dtype=np.float64)
+        elif spacing == "scaled_linear":
+            betas = np.linspace(start**0.5, end**0.5, count) ** 2
+        elif spacing == "linear":
+            betas = np.linspace(start, end, count)
+        else:
+            raise ModelError(
+                f"{self.folder}: unknown beta_schedule {spacing!r}; "
+                "expected scaled_linear or linear"
+            )
+        return log_snr_of_betas(betas, to_noise=bool(known.get("rescale_betas_zero_snr")))
 
     @cached_property
     def digest(self) -> str:
@@ -180,6 +184,7 @@ class Checkpoint:
         encoder = encoder.to(device)
         states, pooled = [], []
         for text in texts:
+            _warn_of_length(tokenizer, text)
             tokens = tokenizer(
                 text, padding="max_length", truncation=True, return_tensors="pt",
                 max_length=tokenizer.model_max_length,
@@ -292,6 +297,16 @@ def _require_whole_weights(folder: Path) -> None:
             raise ModelError(
                 f"{path}: cut short or damaged ({error}); delete it and download it again"
             ) from error
+
+
+def _warn_of_length(tokenizer: Any, text: str) -> None:
+    """Say so where the end of a prompt will not be read."""
+    count = len(tokenizer(text, verbose=False)["input_ids"])
+    if count > tokenizer.model_max_length:
+        warn(
+            f"prompt {text[:60]!r}... has {count} tokens; the text encoder reads the first "
+            f"{tokenizer.model_max_length}"
+        )
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from typika.diffusion.training import (
     save_shards,
     step_generator,
 )
-from typika.errors import ModelError
+from typika.errors import ConfigError, ModelError
 from typika.files import whole_file, whole_folder, write_text
 
 LORA_TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]  # the projections of every attention
@@ -231,7 +231,7 @@ class _Loop:
         self.optimiser = optimiser_config(self.config)
         self.trainer = Trainer(parameters, self.optimiser)
         self.start = self._restore()
-        self.network = self.accelerator.prepare_model(self.unet)
+        self.network = self.accelerator.prepare_model(self.unet, device_placement=False)
         share = -(-self.lessons.batch // self.world.size)
         start = min(self.config.at_once or share, share)
         self.at_once = BatchSize("finetuning", start, device, job.folder)
@@ -362,7 +362,8 @@ class _Loop:
 
     def _finish(self) -> None:
         self.trainer.install_average()
-        self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:  # `end_training` would end the ranks' talk too
+            tracker.finish()
         if self.world.leads:
             with whole_folder(self.job.result) as temporary:
                 _export(self.unet, self.config, temporary)
@@ -389,16 +390,22 @@ def _passed(done: int, batch: int, every: int) -> bool:
 def _accelerator(job: Finetuning) -> Any:
     try:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     except ImportError as error:
         raise ModelError(f"finetuning needs accelerate; {INSTALL}") from error
+    # Its state is the process's: an earlier run's device and precision would be this one's too.
+    AcceleratorState._reset_state(reset_partial_state=True)
     bfloat16 = job.placement.training is torch.bfloat16
     trackers = list(job.config.trackers)
-    accelerator = Accelerator(
-        cpu=job.placement.device.type == "cpu",
-        mixed_precision="bf16" if bfloat16 else "no",
-        log_with=trackers or None,
-        project_dir=job.folder / "trackers" if trackers else None,
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=job.placement.device.type == "cpu",
+            mixed_precision="bf16" if bfloat16 else "no",
+            log_with=trackers or None,
+            project_dir=job.folder / "trackers" if trackers else None,
+        )
+    except ValueError as error:
+        raise ConfigError(f"trackers={job.config.trackers}: {error}") from error
     if trackers:
         accelerator.init_trackers("typika")
     return accelerator

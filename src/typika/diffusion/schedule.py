@@ -32,9 +32,17 @@ def alpha_sigma(log_snr: Levels) -> tuple[Levels, Levels]:
     return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
 
-def log_snr_of_betas(betas: Sequence[float] | np.ndarray) -> Float[np.ndarray, " t"]:
-    """λ of every timestep of a discrete schedule: log(ᾱ_t / (1 − ᾱ_t)), ᾱ_t = Π (1 − β)."""
+def log_snr_of_betas(
+    betas: Sequence[float] | np.ndarray, *, to_noise: bool = False
+) -> Float[np.ndarray, " t"]:
+    """λ of every timestep of a discrete schedule: log(ᾱ_t / (1 − ᾱ_t)), ᾱ_t = Π (1 − β).
+
+    to_noise: √ᾱ shifted and scaled so that the last step is pure noise (Lin et al. 2024).
+    """
     kept = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
+    if to_noise:
+        root = np.sqrt(kept)
+        kept = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
     # A schedule that ends in pure noise has ᾱ = 0 there; the level stays finite.
     kept = np.clip(kept, 1e-8, 1 - 1e-8)
     levels: np.ndarray = np.log(kept) - np.log1p(-kept)

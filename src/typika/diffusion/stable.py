@@ -210,7 +210,8 @@ class Autoencoder:
     def encode_pixels(self, values: Float[Tensor, "1 3 H W"]) -> Float[Tensor, "c h w"]:
         """The same of prepared pixels."""
         if self.device.type == "cuda":
-            values = values.pin_memory().to(self.device, non_blocking=True)
+            values = values.pin_memory()
+        values = values.to(self.device, non_blocking=True)
         posterior = self.network.encode(values).latent_dist
         both = torch.cat([posterior.mean, posterior.std], dim=1)[0] * self.scale
         return both.float().cpu()
