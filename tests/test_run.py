@@ -72,9 +72,16 @@ def test_an_interrupted_stage_keeps_its_parts(tmp_path: Path) -> None:
     assert kept == ["half"]
 
 
-def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+def test_a_run_in_which_nothing_was_made_takes_another_configuration(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", ClusterConfig(), facts={}):
         pass
+    with Run.create(tmp_path / "run", ClusterConfig(n_clusters=7), facts={}) as run:
+        assert run.manifest["config"]["n_clusters"] == 7
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", ClusterConfig(), facts={}) as run:
+        run.stage(stage(), lambda: run.path("out.txt").write_text("made"))
     other = ClusterConfig(n_clusters=7)
     with (
         pytest.raises(ConfigError, match=r"n_clusters: 32 there, 7 now"),

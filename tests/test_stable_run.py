@@ -286,6 +286,7 @@ def test_a_missing_checkpoint_stops_before_any_work(images: Path, tmp_path: Path
     config = workflow.configure({"model": {"checkpoint": str(tmp_path / "nowhere")}})
     with pytest.raises(ModelError, match="nowhere: no such folder"):
         workflow.mine(images, tmp_path / "run", config=config, device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_check_says_what_it_would_cost(images: Path, tiny: Path) -> None:

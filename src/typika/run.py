@@ -277,8 +277,8 @@ def _require_same_settings(
     folder: Path, manifest: Mapping[str, Any], values: Mapping[str, Any], overwrite: bool
 ) -> None:
     before = manifest["config"]
-    if before is None or overwrite:
-        return
+    if before is None or overwrite or not manifest["stages"]:
+        return  # nothing was made with another configuration
     changed = config.differences(before, values)
     if changed:
         raise ConfigError(

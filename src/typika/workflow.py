@@ -219,6 +219,8 @@ def opened(
         "source": Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix(),
         "device": model.device(),
     }
+    if ranks.world().leads:
+        model.encoding()  # a checkpoint that cannot be used is told before a folder is made
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
         yield Mining(run, source, config, workers or parallel.default_workers(), device)
 
