@@ -235,7 +235,6 @@ class _Loop:
         share = -(-self.lessons.batch // self.world.size)
         start = min(self.config.at_once or share, share)
         self.at_once = BatchSize("finetuning", start, device, job.folder)
-        self.recent: list[Tensor] = []
 
     def run(self) -> None:
         """Every step that is left, then the result."""
@@ -329,8 +328,8 @@ class _Loop:
         ranks.wait()
 
     def _restore(self) -> int:
+        self.recent: list[Tensor] = []
         if not self._checkpoints:
-            self.recent = []
             return 0
         tensors, metadata = load_shards(self._checkpoints[-1])
         device = self.job.placement.device
