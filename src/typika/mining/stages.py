@@ -38,7 +38,7 @@ from typika.mining.typicality import (
     other_labels,
     typicality_maps,
 )
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
 if TYPE_CHECKING:
@@ -488,7 +488,8 @@ def cluster(mining: Mining) -> None:
     """Group the typical patches of each label, and write the tables that a user opens."""
     collection, seed = mining.collection, mining.config.seed
     selected = read_parquet(mining.folder / "selected.parquet")
-    pooled = patch_features(mining, collection, selected)
+    with one_thread():  # more would change the order of the network's sums, and so the features
+        pooled = patch_features(mining, collection, selected)
     selection = np.array(selected["selection"].to_pylist())
     vectors = clusters.unit(pooled)
     if mining.config.cluster.method != "published":
