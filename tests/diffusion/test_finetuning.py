@@ -248,6 +248,18 @@ def test_a_run_that_was_not_trained_is_named(tiny: Path, tmp_path: Path) -> None
         finetuned(Checkpoint.open(str(tiny)), config, tmp_path)
 
 
+def test_the_end_of_finetuning_leaves_the_ranks_together(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate.state import PartialState
+
+    def parting(*_: object) -> None:
+        raise AssertionError("ranks that part in the middle of a run may never meet again")
+
+    monkeypatch.setattr(PartialState, "destroy_process_group", parting)
+    job(tmp_path, tiny, least_images=4, most_images=4).run()
+
+
 @pytest.mark.slow
 def test_two_ranks_learn_what_one_does(tiny: Path, tmp_path: Path, whole: Finetuning) -> None:
     import subprocess

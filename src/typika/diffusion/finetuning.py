@@ -361,7 +361,10 @@ class _Loop:
 
     def _finish(self) -> None:
         self.trainer.install_average()
-        self.accelerator.end_training()
+        # Its end_training would also take the ranks apart; while the leader writes, the others
+        # would then meet again at its old address, and wait there for days.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         if self.world.leads:
             with whole_folder(self.job.result) as temporary:
                 _export(self.unet, self.config, temporary)
