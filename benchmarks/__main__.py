@@ -9,8 +9,8 @@ import time
 
 from benchmarks.record import Skip, write
 
-QUICK = ("boxes", "startup", "determinism", "kill")
-SLOW = ("demo", "tiles", "steel", "scaling", "gpu")
+QUICK = ("boxes", "startup", "determinism", "kill", "calls")
+SLOW = ("demo", "tiles", "steel", "scaling", "estimator", "agreement", "tiny", "gpu")
 
 
 def main() -> int:

@@ -140,6 +140,25 @@ def test_a_killed_finetuning_goes_on_to_the_same_weights(
     assert_same(weights(run), weights(whole), atol=0)
 
 
+def test_losses_not_yet_logged_outlive_a_kill(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetuning, "LOGS", 2)  # every third step, a checkpoint every second
+    undisturbed = job(tmp_path / "undisturbed", tiny).run()
+    step = finetuning._Loop._step
+
+    def dying(self: finetuning._Loop, number: int, own: finetuning.Example) -> None:
+        if number == 2:
+            raise Killed
+        step(self, number, own)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuning._Loop, "_step", dying)
+        with pytest.raises(Killed):
+            job(tmp_path / "killed", tiny).run()
+    assert job(tmp_path / "killed", tiny).run() == undisturbed
+
+
 def test_how_many_at_once_changes_nothing(tiny: Path, tmp_path: Path, whole: Finetuning) -> None:
     run = job(tmp_path, tiny, at_once=1)
     run.run()
@@ -251,6 +270,18 @@ def test_a_run_that_was_not_trained_is_named(tiny: Path, tmp_path: Path) -> None
     config = StableConfig(checkpoint=str(tiny))
     with pytest.raises(ModelError, match="run `typika train`"):
         finetuned(Checkpoint.open(str(tiny)), config, tmp_path)
+
+
+def test_the_end_of_finetuning_leaves_the_ranks_together(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate.state import PartialState
+
+    def parting(*_: object) -> None:
+        raise AssertionError("ranks that part in the middle of a run may never meet again")
+
+    monkeypatch.setattr(PartialState, "destroy_process_group", parting)
+    job(tmp_path, tiny, least_images=4, most_images=4).run()
 
 
 @pytest.mark.slow

@@ -235,7 +235,6 @@ class _Loop:
         share = -(-self.lessons.batch // self.world.size)
         start = min(self.config.at_once or share, share)
         self.at_once = BatchSize("finetuning", start, device, job.folder)
-        self.recent: list[Tensor] = []
 
     def run(self) -> None:
         """Every step that is left, then the result."""
@@ -329,8 +328,8 @@ class _Loop:
         ranks.wait()
 
     def _restore(self) -> int:
+        self.recent: list[Tensor] = []
         if not self._checkpoints:
-            self.recent = []
             return 0
         tensors, metadata = load_shards(self._checkpoints[-1])
         device = self.job.placement.device
@@ -362,7 +361,9 @@ class _Loop:
 
     def _finish(self) -> None:
         self.trainer.install_average()
-        for tracker in self.accelerator.trackers:  # `end_training` would end the ranks' talk too
+        # Its end_training would also take the ranks apart; while the leader writes, the others
+        # would then meet again at its old address, and wait there for days.
+        for tracker in self.accelerator.trackers:
             tracker.finish()
         if self.world.leads:
             with whole_folder(self.job.result) as temporary:

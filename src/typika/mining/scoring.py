@@ -227,9 +227,9 @@ def _pilot(
         for row in rows:
             latent = store.latent(int(row))[None].to(denoiser.device)
             label = torch.tensor([int(collection.label_index[row])])
-            measure = partial(
-                level_spread, denoiser, latent, label, config.seed * 109 + number, model.canvas
-            )
+            # Noise of its own for each image, so that the error of the noise averages out too.
+            seed = (config.seed * 109 + number) * 1_000_003 + int(row)
+            measure = partial(level_spread, denoiser, latent, label, seed, model.canvas)
             variance.append(batch.attempt(measure))
             advance(1 if number == 0 else 0)
         found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))

@@ -17,7 +17,7 @@ from typika.baselines.probes import rival_path, train_rival
 from typika.collection.images import ImageCollection
 from typika.mining import clusters, features, patches
 from typika.mining.scores import ScoredMaps, mined_parts, read_maps, score_path
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def cluster(mining: Mining) -> None:
     """Group the typical patches of each label, and write the tables that a user opens."""
     collection, seed = mining.collection, mining.config.seed
     selected = read_parquet(mining.folder / "selected.parquet")
-    pooled = patch_features(mining, collection, selected)
+    with one_thread():  # more would change the order of the network's sums, and so the features
+        pooled = patch_features(mining, collection, selected)
     selection = np.array(selected["selection"].to_pylist())
     vectors = clusters.unit(pooled)
     if mining.config.cluster.method != "published":
