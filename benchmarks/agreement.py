@@ -80,8 +80,13 @@ class Setting:
     def pilot(self, latents: torch.Tensor, label: torch.Tensor, seed: int) -> Density:
         """As `mining.scoring` does: the mean over some images drawn by the seed."""
         rows = np.random.default_rng([seed, 11]).permutation(len(latents))[:PILOT]
-        spread = [level_spread(self.denoiser, latents[row][None], label[row][None], seed * 1_000_003 + int(row),
-                               self.canvas, at_once=8) for row in rows]  # fmt: skip
+        spread = [
+            level_spread(
+                self.denoiser, latents[row][None], label[row][None],
+                seed * 1_000_003 + int(row), self.canvas, at_once=8,
+            )
+            for row in rows
+        ]  # fmt: skip
         return Density.following(np.sqrt(np.mean(spread, axis=0)).tolist())
 
     def choose(self, maps: list[ndarray]) -> dict[int, list[tuple[int, int, int, int]]]:

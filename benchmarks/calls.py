@@ -44,19 +44,20 @@ def counted() -> Iterator[Counter[str]]:
     )
 
     counts: Counter[str] = Counter()
-    blocks: dict[int, int] = {}
+    # Holding the blocks themselves: the identity of one that is gone may be another's.
+    blocks: dict[torch.nn.Module, int] = {}
 
     def before(module: torch.nn.Module, inputs: tuple) -> None:
         if isinstance(module, UNet2DConditionModel):
-            blocks.update({id(block): number for number, block in enumerate(module.up_blocks)})
+            blocks.update({block: number for number, block in enumerate(module.up_blocks)})
             counts["passes"] += 1
             counts["items"] += len(inputs[0])
 
     def after(module: torch.nn.Module, _inputs: tuple, output: Any) -> None:
         if isinstance(module, Encoder):
             counts["encodings"] += len(output)
-        if id(module) in blocks:
-            counts[f"up block {blocks[id(module)]}"] += 1
+        if module in blocks:
+            counts[f"up block {blocks[module]}"] += 1
 
     handles = [register_module_forward_pre_hook(before), register_module_forward_hook(after)]
     try:

@@ -109,7 +109,7 @@ def estimate(model: Mixture, latents: Tensor, label: Tensor, design: NoiseDesign
 
 
 def pilot(model: Mixture, latents: Tensor, label: Tensor, runs: int, *, own: bool) -> Density:
-    """The density that a pilot on all images finds, as `mining.scoring` does: the mean over images.
+    """The density that a pilot on all images finds, as `mining.scoring` does: of their mean.
 
     own: each image with noise of its own, as in a run, or all with the same.
     """
