@@ -244,10 +244,10 @@ def run() -> Result:
             f"correlations the noise's variance is {published:.3f} of the shared one's in a "
             f"published run and {default_noise:.3f} in a default run: "
             f"{default_noise / published:.1f} times, where 32 independent draws would have 3.1 "
-            "times that of 100. To agree with a published run as well as another does, a run needs "
-            "as little noise; at 32 draws that takes a design with 0.32 of the independent one's "
-            f"variance. Here it has {0.32 * default_noise / published:.2f} of it, and 0.61 on the "
-            "exact mixture of `estimator`.",
+            "times that of 100. To agree with a published run as well as another does, a run "
+            "needs as little noise; at 32 draws that takes a design with 0.32 of the "
+            f"independent one's variance. Here it has {0.32 * default_noise / published:.2f} of "
+            "it, and 0.61 on the exact mixture of `estimator`.",
             f"One patch is {1 / count:.3f} of the overlap.",
             f"The pilot looks at {PILOT} images, a tenth, 128 items each. The default's 64 images "
             "cost 8,192 items, so that calls stay under 40 % from 512 images on.",
