@@ -6,13 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from typika.diffusion.schedule import (
     Density,
     alpha_sigma,
     noise_design,
     pilot_design,
-    scrambled,
+    sobol,
     stable_diffusion_log_snr,
 )
 from typika.errors import ConfigError
@@ -36,11 +37,27 @@ def test_the_schedule_is_that_of_stable_diffusion() -> None:
 
 @given(some.integers(0, 100), some.integers(1, 7))
 def test_the_first_points_lie_in_all_strata(seed: int, power: int) -> None:
-    points = scrambled(2**7, seed)
-    first = np.sort((points[: 2**power] * 2**power).astype(int))
-    assert first.tolist() == list(range(2**power))
+    points = sobol(2**7, 3, seed)
+    first = np.sort((points[: 2**power] * 2**power).astype(int), axis=0)
+    for dimension in range(3):
+        assert first[:, dimension].tolist() == list(range(2**power))
     assert points.min() >= 0
     assert points.max() < 1
+
+
+def test_noise_is_spread_in_every_cell_and_normal_in_each_unit() -> None:
+    noise = noise_design("stratified", 32, 4, seed=3).canvas.double()
+    # In each cell and channel one |ε| lies in each sixteenth of its distribution.
+    size = torch.special.ndtr(noise.abs()) * 2 - 1
+    places = (size * 16).long().clamp(0, 15).sort(dim=0).values
+    assert (places == torch.arange(16)[:, None, None, None]).all()
+    for unit in noise:
+        assert stats.kstest(unit.ravel(), "norm").pvalue > 1e-3
+        flat = unit.reshape(4, -1)
+        assert np.abs(np.corrcoef(flat) - np.eye(4)).max() < 0.06
+        assert abs(np.corrcoef(flat[0][:-1], flat[0][1:])[0, 1]) < 0.06
+    # Units are no longer independent of one another, and pairs of cells are.
+    assert abs(float(torch.corrcoef(noise[:, 0, :2, 0].T)[0, 1])) < 0.9
 
 
 @given(some.lists(some.floats(0, 100), min_size=1, max_size=20))

@@ -24,6 +24,7 @@ Levels = Float[Tensor, " n"]
 Kind = Literal["midpoints", "stratified", "importance", "independent"]
 
 TIMESTEPS = 1000  # of Stable Diffusion's schedule
+BITS = 30  # digits of a Sobol' point
 FLOOR = 0.1  # share of uniform sampling in an importance density, so that no weight exceeds 10
 
 
@@ -145,10 +146,11 @@ def noise_design(
 ) -> NoiseDesign:
     """Make the design of a collection.
 
-    midpoints: pairs at the midpoints of equal strata of u. stratified: pairs at a scrambled van
-    der Corput sequence: one level in each stratum, and any 2^j first units are stratified too.
-    importance: the same through the inverse of `density`, weighted. independent: single draws with
-    independent u and ε, as published.
+    midpoints: antithetic pairs at the midpoints of equal strata of u. stratified: pairs at the
+    points of a scrambled Sobol' sequence (Owen 1997) in u and, of each latent cell, in the size of
+    the noise in its channels; levels and noise are then spread together, and any 2^j first units
+    are spread too. importance: the same with u through the inverse of `density`, weighted.
+    independent: single draws with independent u and ε, as published.
 
     side: of the canvas, in latent cells.
 
@@ -159,10 +161,23 @@ def noise_design(
     pairs = kind != "independent"
     if n_draws < 4 or (pairs and n_draws % 2):
         raise ConfigError(f"n_draws={n_draws}: need an even number, at least 4")
+    if kind == "importance" and density is None:
+        raise ConfigError("an importance design needs the density that a pilot found")
     n_units = n_draws // 2 if pairs else n_draws
-    quantile, weight = _quantiles(kind, n_units, seed, density)
     generator = torch.Generator().manual_seed(seed)
-    canvas = torch.randn(n_units, channels, side, side, generator=generator)
+    weight = np.ones(n_units)
+    if kind in ("stratified", "importance"):
+        points = sobol(n_units, 1 + channels, seed)
+        quantile = points[:, 0]
+        canvas = spread_noise(points[:, 1:], side, generator)
+        if kind == "importance" and density is not None:
+            quantile = density.quantile(quantile)
+            weight = 1 / density.at(quantile)
+    else:
+        even = (np.arange(n_units) + 0.5) / n_units
+        own = np.random.default_rng([seed, 3]).random(n_units)
+        quantile = even if kind == "midpoints" else own
+        canvas = torch.randn(n_units, channels, side, side, generator=generator)
     return NoiseDesign(
         torch.from_numpy(quantile.astype(np.float32)),
         torch.from_numpy(weight.astype(np.float32)),
@@ -181,29 +196,30 @@ def pilot_design(bins: int, channels: int, seed: int, side: int = 64) -> NoiseDe
     return NoiseDesign(levels, torch.ones_like(levels), canvas, pairs=True)
 
 
-def _quantiles(
-    kind: Kind, n_units: int, seed: int, density: Density | None
-) -> tuple[np.ndarray, np.ndarray]:
-    if kind == "midpoints":
-        return (np.arange(n_units) + 0.5) / n_units, np.ones(n_units)
-    if kind == "independent":
-        return np.random.default_rng([seed, 3]).random(n_units), np.ones(n_units)
-    uniform = scrambled(n_units, seed)
-    if kind == "stratified":
-        return uniform, np.ones(n_units)
-    if density is None:
-        raise ConfigError("an importance design needs the density that a pilot found")
-    quantile = density.quantile(uniform)
-    return quantile, 1 / density.at(quantile)
+def sobol(count: int, dimensions: int, seed: int) -> Float[np.ndarray, "m d"]:
+    """First points of a scrambled Sobol' sequence, each uniform on the unit cube.
 
-
-def scrambled(count: int, seed: int) -> Float[np.ndarray, " m"]:
-    """First points of a scrambled van der Corput sequence, each uniform on [0, 1).
-
-    Of the first 2^j points one lies in each of 2^j equal strata.
+    Of the first 2^j points one lies in each of 2^j equal strata of every dimension.
     """
     from scipy.stats.qmc import Sobol
 
-    rng = np.random.default_rng([seed, 5])
-    points: np.ndarray = Sobol(1, scramble=True, rng=rng).random_base2((count - 1).bit_length())
-    return points[:count, 0]
+    sequence = Sobol(dimensions, scramble=True, rng=np.random.default_rng([seed, 5]))
+    points: np.ndarray = sequence.random_base2((count - 1).bit_length())
+    return points[:count]
+
+
+def spread_noise(
+    points: Float[np.ndarray, "m c"], side: int, generator: torch.Generator
+) -> Float[Tensor, "m c side side"]:
+    """Normal noise whose size, in every cell and channel, is spread over units as the points are.
+
+    Each cell shifts the points by digits of its own, and draws its signs: the noise of one unit
+    is independent between cells and channels and normal in each.
+    """
+    count, channels = points.shape
+    digits = torch.from_numpy((points * 2**BITS).astype(np.int64))[:, :, None, None]
+    shift = torch.randint(2**BITS, (channels, side, side), generator=generator)
+    size = ((digits ^ shift) + 0.5) / 2**BITS
+    positive = torch.rand(count, channels, side, side, generator=generator) < 0.5
+    noise = torch.special.ndtri((1 + size.double()) / 2)  # of |ε|, whose quantile `size` is
+    return torch.where(positive, noise, -noise).float()
