@@ -252,7 +252,7 @@ def run() -> Result:
             "times that of 100. To agree with a published run as well as another does, a run "
             "needs as little noise; at 32 draws that takes a design with 0.32 of the "
             f"independent one's variance. Here it has {0.32 * default_noise / published:.2f} of "
-            "it, and 0.61 on the exact mixture of `estimator`.",
+            "it.",
             f"One patch is {1 / count:.3f} of the overlap.",
             f"The pilot looks at {PILOT} images, a tenth, 128 items each. The default's 64 images "
             "cost 8,192 items, so that calls stay under 40 % from 512 images on.",

@@ -18,7 +18,7 @@ from pictures import draw_photo
 from typika import config as settings
 from typika import workflow
 from typika.errors import ConfigError, DataError
-from typika.mining import stages
+from typika.mining import scoring, stages
 from typika.workflow import MineConfig, MiningRun, advance, mine
 
 SMALL = {
@@ -152,15 +152,23 @@ def test_the_order_and_names_of_files_change_nothing(
     assert other.patches.select(kept).equals(run.patches.select(kept))
 
 
-@pytest.mark.parametrize("place", ["_score_parts", "_candidates_of_part", "patch_features"])
+@pytest.mark.parametrize(
+    "place",
+    [(scoring, "_score_parts"), (stages, "_candidates_of_part"), (stages, "patch_features")],
+    ids=lambda place: place[1],
+)
 def test_a_broken_run_is_finished_by_the_same_command(
-    run: MiningRun, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    run: MiningRun,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[object, str],
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(stages, place, stop)
+        patched.setattr(*place, stop)
         with pytest.raises(KeyboardInterrupt):
             mine(photos, tmp_path / "run", config=small(), workers=1)
     again = mine(photos, tmp_path / "run", config=small(), workers=1)

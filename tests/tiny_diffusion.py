@@ -112,7 +112,7 @@ SETTINGS = {
         "checkpoint_every": 16, "learning_rate": 1e-3, "feature_draws": 2, "held_out": 0.1,
     },
     "rival": {"width": 16, "epochs": 1.0, "least_steps": 10, "most_steps": 10},
-    "score": {"n_draws": 8, "pilot": 4},
+    "score": {"n_draws": 8, "pilot": 2},
     "select": {"patch_size": 0.3, "at_least": 10, "controls": 8},
     "cluster": {"n_clusters": 4},
 }  # fmt: skip
