@@ -12,8 +12,9 @@ import pytest
 
 from typika.mining.patches import upsample
 from typika.mining.scores import score_path
+from typika.mining.typicality import TypicalityConfig
 from typika.report import inputs
-from typika.report.inputs import MapsOnDisk, baselines, held_out_scores
+from typika.report.inputs import MapsOnDisk, baselines, held_out_scores, how_scored
 from typika.tables import write_parquet
 
 LABELS = ("a", "b")
@@ -43,6 +44,14 @@ def found(columns: dict[str, Any], tmp_path: Path) -> tuple[pa.Table, dict[str, 
     )
     scores = held_out_scores(tmp_path, [0])
     return scores, {row.name: row.value for row in baselines(scores, mining)}
+
+
+def test_how_patches_were_scored_is_said_in_words() -> None:
+    assert how_scored(TypicalityConfig()) == "against the null, 8 draws"
+    own = TypicalityConfig(n_draws=32, design="stratified", against="others", racing=2.0)
+    assert how_scored(own) == (
+        "against the other labels, 32 draws (stratified), fewer where decided by 2 errors"
+    )
 
 
 def test_a_full_table_gives_every_figure(rng: np.random.Generator, tmp_path: Path) -> None:

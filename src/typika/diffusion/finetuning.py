@@ -26,7 +26,14 @@ from torch import Tensor, nn
 from typika import ranks
 from typika.console import task
 from typika.diffusion.batches import BatchSize
-from typika.diffusion.checkpoints import CELL, INSTALL, Checkpoint, Conditioning, load_unet
+from typika.diffusion.checkpoints import (
+    CELL,
+    INSTALL,
+    Checkpoint,
+    Conditioning,
+    load_unet,
+    without_bars,
+)
 from typika.diffusion.latents import LatentStore
 from typika.diffusion.models import batch_rows
 from typika.diffusion.sampling import sample
@@ -439,7 +446,8 @@ def _trainable(checkpoint: Checkpoint, config: StableConfig) -> Any:
 def _export(unet: Any, config: StableConfig, folder: Path) -> None:
     """Write weights as others load them: a diffusers network, or diffusers' LoRA file."""
     if config.finetune == "full":
-        unet.save_pretrained(folder, safe_serialization=True)
+        with without_bars():
+            unet.save_pretrained(folder, safe_serialization=True)
         return
     from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
     from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers

@@ -16,6 +16,7 @@ from typika.collection.images import ImageCollection
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
+from typika.mining.typicality import TypicalityConfig
 from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import parquet_columns, read_parquet
 
@@ -70,9 +71,7 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         version=__version__,
         model=mining.model.description,
         loss=mining.model.loss,
-        score="against the other labels"
-        if config.score.against == "others"
-        else "against the null",
+        score=how_scored(config.score),
         seed=config.seed,
         prompts={"label": prompts.label, "null": prompts.null_text},
         device=str(run.manifest["device"]),
@@ -85,6 +84,14 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         baselines=baselines(scores, mining),
         warnings=tuple(collection.notes) + warnings(scores, collection),
     )
+
+
+def how_scored(config: TypicalityConfig) -> str:
+    """What ranks patches and what it was estimated from."""
+    against = "the other labels" if config.against == "others" else "the null"
+    design = "" if config.design == "midpoints" else f" ({config.design})"
+    racing = f", fewer where decided by {config.racing:g} errors" if config.racing else ""
+    return f"against {against}, {config.n_draws} draws{design}{racing}"
 
 
 def label_facts(collection: ImageCollection) -> tuple[LabelFacts, ...]:

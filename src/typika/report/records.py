@@ -88,7 +88,7 @@ class RunFacts:
     version: str  # of typika
     model: str  # "embedded: EfficientNet-Lite0, two scales"
     loss: str  # "hybrid, gamma 0.1" | "faithful"
-    score: str  # "against the other labels" | "against the null"
+    score: str  # "against the null, 32 draws (importance)"
     seed: int
     prompts: Mapping[str, str] = field(default_factory=dict)  # name -> text
     device: str = ""
