@@ -206,6 +206,14 @@ def test_bfloat16_keeps_weights_in_full_precision(
     assert [row["loss"] for row in rows] != [row["loss"] for row in whole.run()]
 
 
+def test_more_processes_than_images_are_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(ConfigError, match=r"model\.batch=4 of 6 images is too few for 5"):
+        job(tmp_path, tiny).run()
+
+
 def test_a_tracker_that_is_not_there_is_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trackers=.*notebook"):
         job(tmp_path, tiny, trackers=("notebook",)).run()

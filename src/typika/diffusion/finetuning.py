@@ -229,14 +229,22 @@ class _Loop:
     def __init__(self, job: Finetuning) -> None:
         self.job, self.config, self.lessons = job, job.config, job.lessons
         device, self.world = job.placement.device, ranks.world()
+        if self.lessons.batch < self.world.size:
+            raise ConfigError(
+                f"model.batch={self.config.batch} of {len(self.lessons.rows)} images is too few "
+                f"for {self.world.size} processes; raise it, or start fewer"
+            )
         self.accelerator = _accelerator(job)
         self.unet = _trainable(job.checkpoint, self.config).to(device)
+        if device.type == "cuda":
+            self.unet = self.unet.to(memory_format=torch.channels_last)
         self.texts = self.lessons.texts.given.to(device, torch.float32)
         parameters = {
             name: value for name, value in self.unet.named_parameters() if value.requires_grad
         }
         self.optimiser = optimiser_config(self.config)
         self.trainer = Trainer(parameters, self.optimiser)
+        self.recent: list[Tensor] = []  # losses of steps not yet logged
         self.start = self._restore()
         self.network = self.accelerator.prepare_model(self.unet, device_placement=False)
         share = -(-self.lessons.batch // self.world.size)
@@ -267,11 +275,21 @@ class _Loop:
         example = own.to(self.job.placement.device)
         if self.world.size == 1:
             loss = self.at_once.attempt(lambda size: self._gradients(example, size))
-        else:  # the others would wait for gradients that never come
-            loss = self._gradients(example, self.at_once.size)
+        else:
+            loss = self._shared_gradients(example)
         self.recent.append(loss)
         rate = learning_rate(step, self.lessons.n_steps, self.optimiser)
         self.trainer.update(rate)
+
+    def _shared_gradients(self, example: Example) -> Tensor:
+        """The same on one of several ranks, which cannot try again: the others would not wait."""
+        try:
+            return self._gradients(example, self.at_once.size)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"finetuning: {self.at_once.size} images at once do not fit into the memory of "
+                f"{self.job.placement.device}; set model.at_once lower and start again"
+            ) from error
 
     def _gradients(self, example: Example, at_once: int) -> Tensor:
         """Gradients of the mean loss of the step's batch, from this rank's images, in calls."""
@@ -323,6 +341,8 @@ class _Loop:
         return sorted(place.glob("checkpoint-*"))
 
     def _save(self, done: int) -> None:
+        if self.world.size > 1:  # what the leader writes is what every rank goes on with
+            self.recent = [self.accelerator.reduce(loss, "mean") for loss in self.recent]
         if self.world.leads:
             tensors, metadata = self.trainer.state()
             path = self.job.folder / "model" / "denoiser" / f"checkpoint-{done:07d}"
@@ -335,7 +355,6 @@ class _Loop:
         ranks.wait()
 
     def _restore(self) -> int:
-        self.recent: list[Tensor] = []
         if not self._checkpoints:
             return 0
         tensors, metadata = load_shards(self._checkpoints[-1])
