@@ -23,11 +23,14 @@ class Figure:
     value: float
     unit: str
     target: str  # in words, as in "<= 20"
-    met: bool
+    met: bool | None  # None where it is held against nothing
+
+    @property
+    def verdict(self) -> str:
+        return {True: "met", False: "missed", None: "-"}[self.met]
 
     def line(self) -> str:
-        verdict = "met" if self.met else "missed"
-        return f"{self.name} {self.value:.4g} {self.unit} {self.target} {verdict}"
+        return f"{self.name} {self.value:.4g} {self.unit} {self.target} {self.verdict}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +90,9 @@ def write(name: str, result: Result, seconds: float) -> Path:
         "|---|---|---|---|---|",
     ]
     for figure in result.figures:
-        verdict = "met" if figure.met else "missed"
         lines.append(
-            f"| {figure.name} | {figure.value:.4g} | {figure.unit} | {figure.target} | {verdict} |"
+            f"| {figure.name} | {figure.value:.4g} | {figure.unit} | {figure.target} | "
+            f"{figure.verdict} |"
         )
     for note in result.notes:
         lines += ["", note]
