@@ -4,8 +4,7 @@ All images get a few draws; then only those get more that have a patch within `z
 of the score that decides who is chosen (of a label, the score of the last patch kept). A patch is
 left on the wrong side with a probability of about Φ(−z) at each look, if its error is normal. The
 error of a box is that of its cells times a ratio measured on a few images, since cells do not err
-together. Racing saves little where every fifth patch is kept, and most of the work where one in a
-hundred is.
+together. The fewer of its patches a label keeps, the more images are decided early.
 
 Legend: `n` candidate patches, `u` units of a noise design.
 """
