@@ -83,6 +83,20 @@ def test_a_run_agrees_with_itself(before: MiningRun, tmp_path: Path) -> None:
     )
 
 
+def test_only_what_was_mined_is_compared(tmp_path: Path) -> None:
+    draw(tmp_path / "photos" / "train")
+    draw(tmp_path / "photos" / "val", first=12)
+    split = tiny(collection={"train_on": "train", "mine": "val"})
+    run = mine(tmp_path / "photos", tmp_path / "run", config=split, workers=1)
+    found = rows(compare(run, run, out=tmp_path / "both").agreement)
+    assert found["", "found"]["n"] == 24
+    assert found["", "found"]["value"] == 1
+    table = run.collection.table
+    trained = table["image_id"][table["split"].index("train").as_py()].as_py()
+    with pytest.raises(DataError, match="not of the split that was mined"):
+        run.typicality_map(trained)
+
+
 def test_swapping_the_runs_swaps_the_columns(
     before: MiningRun, after: MiningRun, both: Comparison, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from typika.errors import ConfigError, DataError
 from typika.mining import comparison as numbers
 from typika.mining.comparison import Located, SharedImages, TopPatches
 from typika.mining.pipeline import Mining
-from typika.mining.scores import ScoredMaps, score_path
+from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.report.comparison import MOST_IMAGES, agreement_table, build_comparison
 from typika.report.comparison_records import ComparedRun, ComparisonInputs, ShownImage
 from typika.report.html import write_comparison
@@ -109,12 +109,18 @@ class Side:
     def open(cls, name: str, folder: Path) -> Side:
         """Open a finished run. Raises ConfigError where it is none, or has no patches yet."""
         source, config = recorded(folder)
-        for path in (folder / "patches.parquet", folder / "clusters.parquet",
-                     score_path(folder, 0)):  # fmt: skip
-            if not path.exists():
-                name = path.relative_to(folder).as_posix()
-                raise ConfigError(f"{folder}: has no {name} yet; run `typika cluster {folder}`")
-        return cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
+        side = cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
+        side._require("patches.parquet", "clusters.parquet")
+        parts = mined_parts(side.mining, side.collection)
+        side._require(*(score_path(Path(), part).as_posix() for part in parts))
+        return side
+
+    def _require(self, *names: str) -> None:
+        for name in names:
+            if not (self.folder / name).exists():
+                raise ConfigError(
+                    f"{self.folder}: has no {name} yet; run `typika cluster {self.folder}`"
+                )
 
     @cached_property
     def collection(self) -> ImageCollection:
@@ -123,10 +129,12 @@ class Side:
 
     @cached_property
     def rows(self) -> dict[Key, int]:
-        """Rows of the collection by image and label, the first of exact copies."""
+        """Rows that were mined, by image and label, the first of exact copies."""
+        mined = self.collection.in_split(self.mining.config.collection.mine)
         rows: dict[Key, int] = {}
         for row, key in enumerate(_keys(self.collection.table)):
-            rows.setdefault(key, row)
+            if mined[row]:
+                rows.setdefault(key, row)
         return rows
 
     @cached_property

@@ -103,13 +103,15 @@ class MiningRun:
         outlines elements that stand out from their ground in grey.
 
         Raises:
-            DataError: the run has no such image.
+            DataError: the run has no such image, or mined another split.
             ConfigError: the run has not been scored yet.
         """
         table = self.collection.table
         row = table["image_id"].index(image_id).as_py()
         if row < 0:
             raise DataError(f"{image_id}: not an image of {self.folder}; see collection.parquet")
+        if not self.collection.in_split(recorded(self.folder)[1].collection.mine)[row]:
+            raise DataError(f"{image_id}: not of the split that was mined, so it has no map")
         self._existing(score_path(Path(), row // PART).as_posix(), "score")
         width, height = table["width"][row].as_py(), table["height"][row].as_py()
         values = upsample(ScoredMaps(self.folder)[row][kind], height, width)
