@@ -60,7 +60,7 @@ class EmbeddedConfig:
     batch: int = 16  # images per step
     # Fewest and most cells of an image that a step looks at, spread over it.
     cells: tuple[int, int] = (32, 256)
-    held_out: float = 0.1  # share of the groups kept from training, to measure what is learned
+    held_out: float = 0.2  # share of the groups kept from training, on which clusters are tested
     contexts: int = 20  # most labels that one step compares
 
     def __post_init__(self) -> None:
