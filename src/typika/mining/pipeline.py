@@ -1,6 +1,6 @@
 """The stages of mining, in the order of the paper's method section.
 
-    collect -> encode -> train -> score -> select -> cluster
+    collect -> encode -> train -> score -> select -> cluster -> evidence
 
 Each stage reads what earlier ones left in the run folder, writes files of its own, and is skipped
 where its causes have not changed.
@@ -29,13 +29,14 @@ from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
-from typika.mining import scoring, stages
+from typika.mining import evidence, scoring, stages
 from typika.mining.clusters import ClusterConfig
 from typika.mining.patches import SelectConfig
+from typika.mining.significance import SignificanceConfig
 from typika.mining.typicality import TypicalityConfig
 from typika.run import Run, Stage
 
-STAGES = ("collect", "encode", "train", "score", "select", "cluster")
+STAGES = ("collect", "encode", "train", "score", "select", "cluster", "evidence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ class MiningConfig:
     score: TypicalityConfig = field(default_factory=TypicalityConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    significance: SignificanceConfig = field(default_factory=SignificanceConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -222,6 +224,16 @@ class Mining:
         outputs = ("patches.parquet", "clusters.parquet", "patches.csv", "clusters.csv")
         self.run.stage(
             Stage(name="cluster", causes=causes, outputs=outputs), lambda: stages.cluster(self)
+        )
+
+    def _evidence(self) -> None:
+        causes = self._causes(
+            "collect", "encode", "train", "score", "cluster", seed=self.config.seed,
+            significance=self.config.significance, select=self.config.select, splits=self._splits,
+        )  # fmt: skip
+        outputs = ("verdicts.parquet", "verdicts.csv")
+        self.run.stage(
+            Stage(name="evidence", causes=causes, outputs=outputs), lambda: evidence.gather(self)
         )
 
     @property

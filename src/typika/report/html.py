@@ -131,6 +131,9 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
             "low": cluster.low,
             "high": cluster.high,
             "members": cluster.members,
+            "verdict": cluster.verdict
+            and [cluster.verdict.verdict, cluster.verdict.figure, cluster.verdict.text],
+            "badges": [[badge.badge, badge.text] for badge in cluster.badges],
         }
         for cluster in label.clusters
     ]
@@ -143,6 +146,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
         "random": label.random,
         "negative": label.negative,
         "randomMedian": label.random_median,
+        "verdict": label.verdict,
     }
 
 

@@ -17,7 +17,7 @@ from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.mining.typicality import TypicalityConfig
-from typika.report.records import Baseline, HeatMaps, LabelFacts, ReportInputs, RunFacts
+from typika.report.records import Baseline, Evidence, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import parquet_columns, read_parquet
 
 
@@ -57,7 +57,14 @@ def report_inputs(mining: Mining, date: str) -> ReportInputs:
         maps=MapsOnDisk(mining.folder, collection),
         images=lambda image_id: collection.load(row_of[image_id], draft=512),
         facts=run_facts(mining, collection, date),
+        evidence=read_evidence(mining.folder),
     )
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """The tables of the evidence stage, those that are there."""
+    tables = {name: folder / f"{name}.parquet" for name in ("verdicts", "badges", "confounds")}
+    return Evidence(**{name: read_parquet(path) for name, path in tables.items() if path.exists()})
 
 
 def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFacts:
