@@ -300,7 +300,7 @@ class ImageCollection:
 
         Args:
             folder: where `save` wrote.
-            root: the folder that file names are relative to.
+            root: the folder that file names are relative to, or the table in it that was opened.
 
         Raises:
             DataError: the files are missing or damaged.
@@ -315,7 +315,7 @@ class ImageCollection:
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
         table = table.replace_schema_metadata(None)
-        return cls(root, table, tuple(skipped), tuple(notes))
+        return cls(root.parent if root.is_file() else root, table, tuple(skipped), tuple(notes))
 
 
 def _write(table: pa.Table, where: Any) -> None:
