@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from typika import workflow
 from typika.collection.images import ImageCollection
 from typika.mining import evidence
 from typika.mining.features import cell_weights, window_weights
-from typika.mining.pipeline import Mining, training_images
+from typika.mining.pipeline import FOLDS, Mining, folds, training_images
 from typika.tables import read_parquet
 
 
@@ -33,7 +34,7 @@ def mining(tmp_path_factory: pytest.TempPathFactory) -> Mining:
 
 def test_clusters_are_tested_on_images_that_the_model_never_saw(mining: Mining) -> None:
     collection = mining.collection
-    sides = evidence.halves(mining, collection)
+    (sides,) = evidence.trials(mining, collection)
     trained_on = training_images(collection, mining.config)
     assert trained_on[sides.fit].all()
     assert not trained_on[sides.test].any()
@@ -69,7 +70,7 @@ def test_where_the_model_saw_none_of_the_images_they_are_cut_in_halves(mining: M
         workflow.MineConfig, {"collection": {"train_on": "train", "mine": "test"}}
     )
     other = Mining(mining.run, mining.source, config, workers=1)
-    sides = evidence.halves(other, ImageCollection(collection.root, table))
+    (sides,) = evidence.trials(other, ImageCollection(collection.root, table))
     rows = np.sort(np.concatenate([sides.fit, sides.test]))
     np.testing.assert_array_equal(rows, np.flatnonzero(split == "test"))
     assert abs(len(sides.fit) - len(sides.test)) <= 2
@@ -98,6 +99,54 @@ def test_images_of_one_group_are_one_unit_and_an_image_of_two_labels_has_both() 
     assert units.member[of[0]].tolist() == [True, False]
     score = np.array([[1.0], [3.0], [5.0], [7.0], [7.0]])
     assert units.mean(score)[of[0], 0] == 2.0
+
+
+def crossed(config: workflow.MineConfig) -> workflow.MineConfig:
+    collection = replace(config.collection, cross_fit=True)
+    return replace(config, collection=collection)
+
+
+def test_in_a_cross_fit_no_model_scores_what_it_was_fitted_to(mining: Mining) -> None:
+    other = replace(mining, config=crossed(mining.config))
+    collection = mining.collection
+    first, second = folds(other, collection)
+    for fold in (first, second):
+        assert not (fold.trained_on & fold.scored).any()
+    assert (first.scored ^ second.scored).all()
+    assert first.mining.model != second.mining.model
+    quarters = evidence.trials(other, collection)
+    tested = np.sort(np.concatenate([trial.test for trial in quarters]))
+    np.testing.assert_array_equal(tested, np.arange(len(collection)))
+    for trial in quarters:
+        scored = first.scored if first.scored[trial.test[0]] else second.scored
+        assert scored[trial.test].all()
+        assert scored[trial.fit].all()
+        assert not set(trial.fit) & set(trial.test)
+
+
+def test_a_cross_fit_goes_all_the_way(mining: Mining, tmp_path: Path) -> None:
+    config = crossed(mining.config)
+    run = workflow.mine(mining.source, tmp_path / "run", config=config, workers=1)
+    assert {path.parent.name for path in run.folder.glob("model/*/*/*.safetensors")} == set(FOLDS)
+    scores = read_parquet(run.folder / "scores" / "part-00000.parquet")
+    assert not any(scores["trained_on"].to_pylist())
+    table = read_parquet(run.folder / "verdicts.parquet").to_pandas()
+    tested = table[table["verdict"] != "not tested"]
+    assert (tested["n_own"] + tested["n_other"] == len(mining.collection)).all()
+    assert tested["auc"].max() > 0.9
+
+
+def test_figures_of_several_trials_are_joined_with_care() -> None:
+    one = evidence.Outcome(n_own=10, n_other=30, auc=0.8, best=8, hits=6, p=0.01, p_family=0.02)
+    alone = evidence.joined([one])
+    assert (alone["p"], alone["auc"], alone["purity"], alone["lift"]) == (0.01, 0.8, 0.75, 3.0)
+    twice = evidence.joined([one, replace(one, p=0.03, auc=0.6)])
+    assert twice["p"] == pytest.approx(0.04)
+    assert twice["auc"] == pytest.approx(0.7)
+    # Two that depend on each other tell no more than one.
+    same = evidence.joined([one, one])
+    assert (same["auc_low"], same["auc_high"]) == (alone["auc_low"], alone["auc_high"])
+    assert evidence.joined([]) == {}
 
 
 def test_windows_cover_the_axis_from_end_to_end() -> None:

@@ -54,12 +54,6 @@ def test_wilson_s_interval_has_a_width_where_nothing_was_hit() -> None:
     assert np.isnan(tests.wilson(0, 0).value)
 
 
-def test_purity_looks_at_the_best_matches_only() -> None:
-    score = np.array([9.0, 8.0, 7.0, 1.0, 0.0])
-    assert tests.purity_at(score, bools("xx..x"), 2).value == 1.0
-    assert tests.purity_at(score, bools("xx..x"), 4).value == 0.5
-
-
 def test_a_detector_is_the_linear_discriminant(rng: np.random.Generator) -> None:
     covariance = np.array([[4.0, 1.0], [1.0, 1.0]])
     patches = rng.multivariate_normal([1.0, -1.0], covariance, 20_000)

@@ -49,27 +49,34 @@ VERDICTS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Halves:
-    """Rows that detectors are made from, and rows that they are tested on."""
+class Trial:
+    """Rows that detectors are made from, and rows that they are tested on; they share no group."""
 
     fit: Int[ndarray, " n"]
     test: Int[ndarray, " k"]
 
 
-def halves(mining: Mining, collection: ImageCollection) -> Halves:
-    """What the model was trained on, and what it was not; no group is on both sides.
+def trials(mining: Mining, collection: ImageCollection) -> tuple[Trial, ...]:
+    """What detectors are made from and tested on, so that nothing about a test was known before.
 
-    Where it was trained on none of the images that are mined, these are cut in two halves.
+    One trial: what the model was trained on, against what it was not; where it was trained on
+    nothing that is mined, one half of this against the other. With `cross_fit` each model scored a
+    half of the images without having seen it; either half is halved again, and each quarter
+    tested by detectors of its neighbour.
     """
-    from typika.mining.pipeline import training_images
+    from typika.mining.pipeline import folds
 
     mined = collection.in_split(mining.config.collection.mine)
-    trained = training_images(collection, mining.config)
-    if (trained & mined).any():
-        return Halves(np.flatnonzero(trained & mined), np.flatnonzero(mined & ~trained))
-    rows = np.flatnonzero(mined)
-    first, second = collection.select(rows).split_halves(mining.config.seed)
-    return Halves(rows[first], rows[second])
+    found = []
+    for fold in folds(mining, collection):
+        own = mined & fold.scored
+        if (fold.trained_on & own).any():
+            return (Trial(np.flatnonzero(fold.trained_on & own),
+                          np.flatnonzero(own & ~fold.trained_on)),)  # fmt: skip
+        rows = np.flatnonzero(own)
+        first, second = collection.select(rows).split_halves(mining.config.seed)
+        found += [Trial(rows[first], rows[second]), Trial(rows[second], rows[first])]
+    return tuple(found) if mining.config.collection.cross_fit else (found[0],)
 
 
 def gather(mining: Mining) -> None:
@@ -84,25 +91,38 @@ def gather(mining: Mining) -> None:
 
 def verdicts(mining: Mining, collection: ImageCollection, patches: pa.Table) -> pa.Table:
     """One row per cluster: how it fares on images that the model never saw."""
-    config = mining.config.significance
-    sides = halves(mining, collection)
     members = Members.of(collection, patches)
-    rows = [{"label": label, "cluster": cluster} for label, cluster in members.names]
-    made = members.in_images(sides.fit)
-    tested = [number for number, own in enumerate(made) if len(own) >= LEAST_MEMBERS]
-    if config.permutations and tested and len(sides.test):
-        detectors, origin = make_detectors(mining, collection, members, made, tested, sides.fit)
-        score = match(mining, collection, detectors, origin, sides.test)
-        for number, found in zip(
-            tested, _tested(mining, collection, members, tested, sides, score), strict=True
-        ):
-            rows[number] |= found
+    found = [
+        _tried(mining, collection, members, trial, number)
+        for number, trial in enumerate(trials(mining, collection))
+    ]
+    rows = []
+    for number, (label, cluster) in enumerate(members.names):
+        outcomes = [own[number] for own in found if number in own]
+        # With several trials, only what was tested in all of them counts as tested.
+        figures = joined(outcomes) if len(outcomes) == len(found) else {}
+        rows.append({"label": label, "cluster": cluster, **figures})
+    _conclude(rows, mining.config.significance)
+    unseen = trials(mining, collection)[0].test
     for number, row in enumerate(rows):
-        row["n_patches"] = len(made[number])
-        row.setdefault("verdict", "not tested")
-        row |= _gap(mining, members.of_cluster(number), sides.test)
+        row["n_patches"] = int((members.number == number).sum())
+        if not mining.config.collection.cross_fit:
+            row |= _gap(mining, members.of_cluster(number), unseen)
     filled = [{name: row.get(name) for name in VERDICTS.names} for row in rows]
     return pa.Table.from_pylist(filled, schema=VERDICTS)
+
+
+def _tried(
+    mining: Mining, collection: ImageCollection, members: Members, trial: Trial, number: int
+) -> dict[int, Outcome]:
+    """How each cluster fares in one trial; those with too few patches to try are left out."""
+    made = members.in_images(trial.fit)
+    tested = [cluster for cluster, own in enumerate(made) if len(own) >= LEAST_MEMBERS]
+    if not mining.config.significance.permutations or not tested or not len(trial.test):
+        return {}
+    detectors, origin = make_detectors(mining, collection, members, made, tested, trial.fit)
+    score = match(mining, collection, detectors, origin, trial.test)
+    return _tested(mining, collection, members, tested, trial, score, number)
 
 
 # ------------------------------------------------------------------------------ from the tables
@@ -326,39 +346,91 @@ class Look:
 # ---------------------------------------------------------------------------------------- figures
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a cluster fares in one trial. best, hits: matches looked at, how many are its own."""
+
+    n_own: int
+    n_other: int
+    auc: float
+    best: int
+    hits: int
+    p: float
+    p_family: float
+
+
 def _tested(
     mining: Mining,
     collection: ImageCollection,
     members: Members,
     tested: Sequence[int],
-    sides: Halves,
+    trial: Trial,
     score: Float[ndarray, "k m"],
-) -> list[dict[str, Any]]:
-    """Held-out figures of each tested cluster."""
+    number: int,
+) -> dict[int, Outcome]:
+    """Figures of each tested cluster that has enough units to be tested on."""
     config = mining.config.significance
-    units = Units.of(collection, sides.test)
-    score = units.mean(score)
-    label = np.array([collection.labels.index(members.names[number][0]) for number in tested])
-    prevalence = [
-        len(np.unique(members.row[own])) / len(sides.fit)
-        for own in (members.in_images(sides.fit)[number] for number in tested)
-    ]
+    units = Units.of(collection, trial.test)
+    label = np.array([collection.labels.index(members.names[cluster][0]) for cluster in tested])
     enough = np.array([units.enough(int(one), config.least_units) for one in label])
-    p, p_family = np.full(len(tested), np.nan), np.full(len(tested), np.nan)
-    if enough.any():
-        rng = np.random.default_rng([mining.config.seed, 19])
-        found = tests.permutation_test(
-            score[:, enough], label[enough], units.member, config.permutations, rng
-        )
-        p[enough], p_family[enough] = found.p, found.p_family
-    q = np.full(len(tested), np.nan)
-    q[enough] = tests.q_values(p[enough])
-    return [
-        _figures(units, score[:, place], int(label[place]), prevalence[place])
-        | {"p": p[place], "p_family": p_family[place], "q": q[place]}
-        | {"verdict": tests.verdict(p_family[place], q[place], config.alpha)}
-        for place in range(len(tested))
-    ]
+    if not enough.any():
+        return {}
+    score, label = units.mean(score)[:, enough], label[enough]
+    rng = np.random.default_rng([mining.config.seed, 19, number])
+    drawn = tests.permutation_test(score, label, units.member, config.permutations, rng)
+    found = {}
+    for place, cluster in enumerate(np.array(tested)[enough].tolist()):
+        own = units.member[:, label[place]]
+        there = np.isin(members.row[members.number == cluster], trial.fit)
+        images = np.unique(members.row[members.number == cluster][there])
+        # As many matches as the cluster would have here, were it as frequent as where it was made.
+        best = min(len(own), max(5, round(len(images) / len(trial.fit) * len(own))))
+        order = np.argsort(-score[:, place], kind="stable")[:best]
+        found[cluster] = Outcome(
+            int(own.sum()), int((~own).sum()), tests.auc(score[:, place], own),
+            best, int(own[order].sum()), float(drawn.p[place]), float(drawn.p_family[place]),
+        )  # fmt: skip
+    return found
+
+
+def joined(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of a cluster over all trials.
+
+    Neighbouring quarters test each other and so do not vary independently: with several trials
+    the p-value is twice their mean, which holds whatever depends on what (Vovk, Wang 2020), and
+    intervals count every second unit.
+    """
+    if not outcomes:
+        return {}
+    share = 1 if len(outcomes) == 1 else 2
+    n_own, n_other = sum(one.n_own for one in outcomes), sum(one.n_other for one in outcomes)
+    value = float(np.mean([one.auc for one in outcomes]))
+    auc = tests.auc_interval(value, n_own // share, n_other // share)
+    best, hits = sum(one.best for one in outcomes), sum(one.hits for one in outcomes)
+    purity = tests.wilson(hits // share, best // share)
+    prior = n_own / (n_own + n_other)
+    p, p_family = (
+        min(1.0, share * float(np.mean([getattr(one, name) for one in outcomes])))
+        for name in ("p", "p_family")
+    )
+    return {
+        "n_own": n_own, "n_other": n_other, "p": p, "p_family": p_family,
+        **dict(zip(("auc", "auc_low", "auc_high"), _ends(auc), strict=True)),
+        **dict(zip(("purity", "purity_low", "purity_high"), _ends(purity), strict=True)),
+        **dict(zip(("lift", "lift_low", "lift_high"),
+                   (end / prior for end in _ends(purity)), strict=True)),
+    }  # fmt: skip
+
+
+def _conclude(rows: list[dict[str, Any]], config: tests.SignificanceConfig) -> None:
+    """Add q-values and verdicts, for which all clusters must be known."""
+    tested = [row for row in rows if "p" in row]
+    q = tests.q_values(np.array([row["p"] for row in tested]))
+    for row, value in zip(tested, q.tolist(), strict=True):
+        row["q"] = value
+        row["verdict"] = tests.verdict(row["p_family"], value, config.alpha)
+    for row in rows:
+        row.setdefault("verdict", "not tested")
 
 
 @dataclass(frozen=True)
@@ -389,25 +461,6 @@ class Units:
         """Whether there are enough units with the label and without it."""
         own = int(self.member[:, label].sum())
         return min(own, len(self.member) - own) >= least
-
-
-def _figures(
-    units: Units, score: Float[ndarray, " u"], label: int, prevalence: float
-) -> dict[str, Any]:
-    own = units.member[:, label]
-    n_own, n_other = int(own.sum()), int((~own).sum())
-    auc = tests.auc_interval(tests.auc(score, own), n_own, n_other)
-    # As many matches as the cluster would have here, were it as frequent as where it was found.
-    count = min(len(own), max(5, round(prevalence * len(own))))
-    purity = tests.purity_at(score, own, count)
-    prior = float(own.mean())
-    lift = [value / prior if prior else float("nan") for value in _ends(purity)]
-    return {
-        "n_own": n_own, "n_other": n_other,
-        **dict(zip(("auc", "auc_low", "auc_high"), _ends(auc), strict=True)),
-        **dict(zip(("purity", "purity_low", "purity_high"), _ends(purity), strict=True)),
-        **dict(zip(("lift", "lift_low", "lift_high"), lift, strict=True)),
-    }  # fmt: skip
 
 
 def _ends(estimate: Estimate) -> tuple[float, float, float]:

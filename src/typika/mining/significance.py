@@ -132,12 +132,6 @@ def wilson(hits: int, count: int, z: float = 1.96) -> Estimate:
     return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
-def purity_at(score: Float[ndarray, " u"], own: Bool[ndarray, " u"], count: int) -> Estimate:
-    """Share of the label among the `count` units that match best."""
-    best = np.argsort(-score, kind="stable")[:count]
-    return wilson(int(own[best].sum()), len(best))
-
-
 # --------------------------------------------------------------------------- permutation of labels
 
 
