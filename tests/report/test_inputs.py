@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from typika.baselines.names import BaselineConfig
 from typika.mining.patches import upsample
 from typika.mining.scores import score_path
 from typika.mining.typicality import TypicalityConfig
@@ -18,7 +19,11 @@ from typika.report.inputs import MapsOnDisk, baselines, held_out_scores, how_sco
 from typika.tables import write_parquet
 
 LABELS = ("a", "b")
-CONFIG = SimpleNamespace(score=SimpleNamespace(n_others=4), rival=SimpleNamespace(name="an MLP"))
+CONFIG = SimpleNamespace(
+    score=SimpleNamespace(n_others=4),
+    rival=SimpleNamespace(name="an MLP"),
+    baseline=BaselineConfig(),
+)
 
 
 def score_table(rng: np.random.Generator, n: int = 8) -> dict[str, Any]:
