@@ -195,3 +195,17 @@ def test_an_unfinished_run_is_gone_on_from(place: Path, run: MiningRun, tmp_path
 
 def test_the_python_name_is_public() -> None:
     assert typika.baseline is baseline
+
+
+def test_neighbours_end_in_the_same_report(run: MiningRun, tmp_path: Path) -> None:
+    own = recorded(run.folder)[1]
+    config = settings.build(
+        MineConfig, settings.as_values(own), {"baseline": {"neighbours": 5, "bank": 500}}
+    )
+    found = baseline("neighbours", run, tmp_path / "neighbours", config=config, workers=1)
+    maps = ScoredMaps(found.folder)[0]
+    assert maps["null"].shape == (15, 18)  # 96 x 80 px, 16 px apart at the area of 256 x 256
+    assert np.allclose(maps["evidence"], ScoredMaps(run.folder)[0]["evidence"])
+    page = found.report.read_text(encoding="utf-8")
+    assert "Baseline: HOG and colour neighbours" in page
+    assert "5 nearest of 500 patches" in page

@@ -66,6 +66,10 @@ def map_baseline(config: MiningConfig) -> MapBaseline:
     name = config.baseline.name
     if name in PROBES:
         return Probe(probe_config(config), config.optimiser, config.rival)
+    if name == "neighbours":
+        from typika.baselines.neighbours import Neighbours
+
+        return Neighbours(config.baseline.neighbours, config.baseline.bank)
     raise ConfigError(f"baseline.name={name!r}: draws no maps in this version")
 
 
