@@ -20,6 +20,7 @@ _HOMES = {
     "ModelError": "typika.errors",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
+    "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "mine": "typika.workflow",
 }
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from typika.errors import TypikaError as TypikaError
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
+    from typika.workflow import baseline as baseline
     from typika.workflow import mine as mine
 
 

@@ -14,7 +14,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -195,6 +195,59 @@ class Run:
     def _write(self) -> None:
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
         files.write_text(self.path(MANIFEST), text + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A stage whose files are partly there, as a killed process would leave them."""
+
+    digest: str  # of the stage that will go on
+    outputs: tuple[str, ...]
+
+
+def adopt(
+    finished: Path, folder: Path, stages: Sequence[str], begun: Mapping[str, Begun] | None = None
+) -> None:
+    """Begin a run folder with what stages of another run wrote, and with their records.
+
+    finished: a run folder, which stays as it is. folder: the new one; nothing happens where it
+    holds anything. Files are hard links where the file system allows it, since typika replaces
+    files and never writes into one. A stage that `finished` has not finished is left out.
+
+    Raises:
+        ConfigError: `finished` is no run folder.
+    """
+    records = Run.read(finished).manifest["stages"]
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        return
+    manifest = _new_manifest()
+    done = [name for name in stages if "finished" in records.get(name, {})]
+    begun = begun or {}
+    manifest["stages"] = {
+        **{name: records[name] for name in done},
+        **{name: {"digest": one.digest} for name, one in begun.items()},
+    }
+    outputs = [name for stage in done for name in records[stage]["outputs"]]
+    outputs += [name for one in begun.values() for name in one.outputs]
+    with files.whole_folder(folder) as temporary:
+        for name in outputs:
+            _link(finished / name, temporary / name)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        files.write_text(temporary / MANIFEST, text + "\n")
+
+
+def _link(place: Path, target: Path) -> None:
+    """Hard links of a file or of all files of a folder; copies where links cannot be."""
+    inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+    for path in inside:
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        own = target / path.relative_to(place) if place.is_dir() else target
+        own.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            own.hardlink_to(path)
+        except OSError:
+            shutil.copy2(path, own)
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -18,16 +18,19 @@ from numpy import ndarray
 
 from typika import config as settings
 from typika import parallel, presets, ranks
+from typika.baselines.names import NAMES, BaselineConfig
 from typika.collection.images import ImageCollection
 from typika.cost import cost
+from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.latents import PART
 from typika.errors import ConfigError, DataError
+from typika.mining.baseline import causes
 from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig, collection_model
 from typika.mining.refinement import refine
 from typika.mining.scores import ScoredMaps, score_path
 from typika.report.inputs import report_inputs
-from typika.run import Run, Stage
+from typika.run import MANIFEST, Begun, Run, Stage, adopt
 from typika.tables import read_parquet
 
 ALL_STAGES = (*STAGES, "report")
@@ -173,6 +176,82 @@ def mine(
         source, folder, config, last="report", workers=workers, device=device,
         overwrite=overwrite,
     )  # fmt: skip
+
+
+def baseline(
+    name: str,
+    images: str | Path | ImageCollection | MiningRun,
+    out: str | Path | None = None,
+    *,
+    config: MineConfig | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> MiningRun:
+    """Mine with a baseline in the place of typicality, down to the same report.
+
+    name: one of `typika.baselines.methods.NAMES`. images: as for `mine`, or a finished run, whose
+    images, settings and whatever the baseline needs of its stages are taken over, so that only
+    what differs is computed. out: `runs/COLLECTION-NAME` by default. config: instead of the run's
+    own settings.
+
+    Raises:
+        ConfigError: no such baseline; the run folder was made with another configuration, or is
+            that of the run taken over.
+        DataError: the images cannot be used.
+    """
+    given = images.folder if isinstance(images, MiningRun) else images
+    finished = Path(given) if isinstance(given, str | Path) and is_run(Path(given)) else None
+    if finished is None:
+        source, config = _source_of(given, config or MineConfig())
+    else:
+        source, own = recorded(finished)
+        config = config or own
+    config = with_baseline(config, name)
+    own_folder = default_folder(source)
+    folder = Path(out) if out else own_folder.with_name(f"{own_folder.name}-{name}")
+    if finished is not None and ranks.world().leads:
+        _take_over(finished, folder, source, config)
+    return advance(
+        source, folder, config, last="report", workers=workers, device=device,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+def with_baseline(config: MineConfig, name: str) -> MineConfig:
+    """The same settings under a baseline. Raises ConfigError where it is none or not usable."""
+    if name not in NAMES:
+        raise ConfigError(f"baseline {name!r}: expected one of {', '.join(NAMES)}")
+    values = settings.as_values(config)
+    found = settings.build(MineConfig, values, {"baseline": {"name": name}})
+    if found.baseline.of_maps:
+        causes(found)  # whatever the baseline needs and has not is told before a folder is made
+    return found
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one that `mine` made."""
+    return (folder / MANIFEST).is_file()
+
+
+def _take_over(finished: Path, folder: Path, source: Path, config: MineConfig) -> None:
+    """Begin a run folder with what a baseline needs of a finished run."""
+    if folder.resolve() == finished.resolve():
+        raise ConfigError(f"{folder}: is the run to take over; pass --out with another folder")
+    if not config.baseline.of_maps:
+        adopt(finished, folder, ("collect", "encode", "train", "score"))
+        return
+    run = Run.read(finished)
+    begun = {}
+    fitted = {"collect", "encode", "train"} <= set(run.seconds())
+    if fitted and isinstance(config.model, EmbeddedConfig):
+        # The rival is the same if the ordinary stage would be, settings changed or not.
+        plain = replace(config, baseline=BaselineConfig())
+        stage = Mining(run, source, plain, workers=1).train_stage()
+        if run.manifest["stages"]["train"]["digest"] == stage.digest:
+            own = Mining(run, source, config, workers=1).train_stage()
+            begun["train"] = Begun(digest=own.digest, outputs=("model/rival",))
+    adopt(finished, folder, ("collect", "encode"), begun)
 
 
 def _source_of(

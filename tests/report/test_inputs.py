@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from typika.baselines.names import BaselineConfig
 from typika.mining.patches import upsample
 from typika.mining.scores import score_path
 from typika.mining.typicality import TypicalityConfig
@@ -18,7 +19,11 @@ from typika.report.inputs import MapsOnDisk, baselines, held_out_scores, how_sco
 from typika.tables import write_parquet
 
 LABELS = ("a", "b")
-CONFIG = SimpleNamespace(score=SimpleNamespace(n_others=4), rival=SimpleNamespace(name="an MLP"))
+CONFIG = SimpleNamespace(
+    score=SimpleNamespace(n_others=4),
+    rival=SimpleNamespace(name="an MLP"),
+    baseline=BaselineConfig(),
+)
 
 
 def score_table(rng: np.random.Generator, n: int = 8) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def test_labels_known_by_heart_are_named(tmp_path: Path, rng: np.random.Generato
     scores, _ = found(columns, tmp_path)
     mining: Any = SimpleNamespace(collection=SimpleNamespace(labels=("a", "b")), config=CONFIG)
     gap = {row.name: row for row in baselines(scores, mining)}[
-        "Mean typicality, trained on less held out"
+        "The same, trained on less held out"
     ]
     assert gap.value == pytest.approx(level[:4].mean() - level[4:].mean())
     assert gap.note.endswith("surely above zero for b")

@@ -1,16 +1,19 @@
-"""The built-in rival: a small classifier whose evidence map is read as a typicality map.
+"""Probes: small classifiers whose evidence maps are read as typicality maps; one is the rival.
 
 The same network in every cell of the same latents as the denoiser's, trained with the image's
 label alone; a cell's evidence is its logit for the label. By the I-MMSE identity a diffusion model
 and such a classifier estimate the same thing, the cell's share of log p(x|c)/p(x), so an honest
-report shows both. Legend: `m` cells, `b` images, `d` latent channels, `c` labels.
+report shows both. Linear or an MLP, with logits pooled by their mean (a class activation map, Zhou
+et al. 2016) or by log-sum-exp (Pinheiro, Collobert 2015).
+Legend: `m` cells, `b` images, `d` latent channels, `c` labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,13 +22,16 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from typika import config as settings
+from typika.baselines.methods import BaselineMap, Mapper, Material
+from typika.baselines.names import Wording
 from typika.diffusion.embedded import pooled, stratified_levels, time_features
 from typika.diffusion.latents import Batch, LatentStore, check_cells
 from typika.diffusion.models import batch_rows, fit_and_save, load_network, n_steps
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.training import OptimiserConfig, step_generator
 from typika.errors import ConfigError
-from typika.parallel import Advance
+from typika.parallel import Advance, run_tasks
 
 LEVELS = (-3.0, 3.0)  # λ of the noise that the noised rival trains on
 CLEAN = 9.0  # λ that stands for no noise
@@ -50,6 +56,11 @@ class RivalConfig:
         if min(self.width, self.least_steps, self.batch) < 1 or self.epochs <= 0:
             raise ConfigError("rival: width, least_steps, batch need >= 1 and epochs > 0")
         check_cells(self.cells)
+
+    @property
+    def pooled_at(self) -> float:
+        """Sharpness at which logits are pooled; 0 for their mean."""
+        return self.sharpness if self.pooling == "log-sum-exp" else 0.0
 
     @property
     def name(self) -> str:
@@ -131,8 +142,7 @@ def rival_loss(
         noise = torch.randn(cells.shape, generator=generator)
         cells = torch.where(noisy[batch.image][:, None], alpha * cells + sigma * noise, cells)
     logits = network(cells, log_snr[batch.image])
-    sharpness = config.sharpness if config.pooling == "log-sum-exp" else 0.0
-    return functional.cross_entropy(pooled(logits, batch, sharpness), label)
+    return functional.cross_entropy(pooled(logits, batch, config.pooled_at), label)
 
 
 def rival_path(folder: Path, number: int, fold: str = "") -> Path:
@@ -150,7 +160,118 @@ def load_rival(path: Path, dimensions: int, n_labels: int, config: RivalConfig) 
 @torch.inference_mode()
 def evidence(network: CellClassifier, latent: Float[Tensor, "d h w"]) -> Float[Tensor, "c h w"]:
     """Logits of each cell of an image, less their mean over labels."""
-    cells = latent.flatten(1).T
-    logits = network(cells, torch.full((len(cells),), CLEAN))
+    logits = cell_logits(network, latent)
     centred = logits - logits.mean(dim=1, keepdim=True)
     return centred.T.reshape(-1, *latent.shape[1:])
+
+
+def cell_logits(network: CellClassifier, latent: Float[Tensor, "d h w"]) -> Float[Tensor, "m c"]:
+    """Logits of each cell of an image, without noise."""
+    cells = latent.flatten(1).T
+    return network(cells, torch.full((len(cells),), CLEAN))
+
+
+# --- a probe in the place of the diffusion model -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe as a baseline: its evidence for the label is the map.
+
+    rival: the run's built-in one; where the probe is the same, it is not trained twice.
+    """
+
+    config: RivalConfig
+    optimiser: OptimiserConfig
+    rival: RivalConfig
+
+    def causes(self) -> Mapping[str, Any]:
+        """See `MapBaseline`."""
+        return {"probe": settings.as_values(self.config)}
+
+    def processes(self, wanted: int) -> int:
+        """As many as wanted."""
+        return wanted
+
+    def fit(self, material: Material) -> list[dict[str, Any]]:
+        """Train the probe on the latents of each scale."""
+        if self.config == self.rival:
+            return []
+        tasks = [(self, material, number) for number in range(len(material.latents))]
+        histories = run_tasks(
+            fit_probe, tasks, workers=material.workers, name="Training the probe",
+            total=len(tasks),
+        )  # fmt: skip
+        return [
+            {"probe": number, "tenth": tenth, "loss": loss}
+            for number, history in enumerate(histories)
+            for tenth, loss in enumerate(history)
+        ]
+
+    def path(self, material: Material, number: int) -> Path:
+        """Where the weights of a scale lie."""
+        if self.config == self.rival:
+            return rival_path(material.run, number)
+        return material.folder / f"probe-{number}.safetensors"
+
+    def open(self, material: Material) -> Mapper:
+        """Evidence of each scale; the answer is that of the pooled logits."""
+        label = material.collection.label_index
+        stores = material.latents
+        networks = [
+            load_rival(
+                self.path(material, number), store.channels, len(material.labels), self.config
+            )
+            for number, store in enumerate(stores)
+        ]
+
+        def draw(row: int) -> BaselineMap:
+            latents = [store.latent(row) for store in stores]
+            pairs = list(zip(networks, latents, strict=True))
+            maps = [evidence(*pair)[int(label[row])].numpy() for pair in pairs]
+            answers = [image_logits(*pair, self.config) for pair in pairs]
+            return BaselineMap(tuple(maps), int(torch.stack(answers).sum(dim=0).argmax()))
+
+        return draw
+
+    @property
+    def wording(self) -> Wording:
+        """See `MapBaseline`."""
+        pooling = {"mean": "the mean over its cells", "log-sum-exp": "a log-sum-exp over cells"}
+        kind = {"linear": "a linear classifier", "mlp": "a small neural network"}
+        seen = kind[self.config.network]
+        noise = ", on features with and without noise" if self.config.noised else ""
+        return Wording(
+            name=self.config.name,
+            seen=f"{seen} (the baseline {self.config.name}), not by a diffusion model",
+            chosen="hold most evidence for their label",
+            ranked="by the probe's evidence for the label, less its mean over labels",
+            reading=f"{seen[0].upper()}{seen[1:]} was trained to tell the label of an image from "
+            f"{pooling[self.config.pooling]}{noise}; the evidence of a cell is its logit for the "
+            "label, less the mean over all labels. Where this page says typicality, it means "
+            "that evidence.",
+            model=f"baseline: {self.config.name}, on the features that the denoiser would see",
+            loss="cross-entropy of the image's label",
+        )
+
+
+def fit_probe(probe: Probe, material: Material, number: int, advance: Advance) -> list[float]:
+    """Train the probe of one scale, from the same seed as the rival."""
+    history = train_rival(
+        probe.config, probe.optimiser, material.latents[number], material.collection.label_index,
+        len(material.labels), material.trained_on, probe.path(material, number),
+        material.seed * 103 + number,
+    )  # fmt: skip
+    advance(1)
+    return history
+
+
+@torch.inference_mode()
+def image_logits(
+    network: CellClassifier, latent: Float[Tensor, "d h w"], config: RivalConfig
+) -> Float[Tensor, " c"]:
+    """Logits of the whole image, its cells pooled as in training."""
+    logits = cell_logits(network, latent)
+    image = torch.zeros(len(logits), dtype=torch.long)
+    batch = Batch(latent.flatten(1).T, image, torch.tensor([len(logits)]))
+    return pooled(logits, batch, config.pooled_at)[0]

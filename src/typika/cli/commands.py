@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
@@ -143,6 +144,42 @@ def report(images: Path, *, what: What | None = None, how: How | None = None) ->
 
 
 @app.command
+def baseline(name: str, images: Path, *, what: What | None = None, how: How | None = None) -> None:
+    """Mine with a baseline in the place of typicality, down to the same report.
+
+    Args:
+        name: `random` or `negative`: the patches that the method would not choose; `linear-cam`,
+            `linear-log-sum-exp`, `mlp-cam`, `mlp-log-sum-exp`: evidence of a classifier on the
+            same features; `neighbours`: labels of the most similar patches; `clip-sim`,
+            `clip-diff`: likeness to the prompt; `doersch`: discriminative detectors.
+        images: The images, or the folder of a finished run, whose images, settings and features
+            are taken over.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    from typika import workflow
+    from typika.config import as_values
+
+    what, how = what or What(), how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    source, config = images, None
+    if workflow.is_run(images):
+        source, own = workflow.recorded(images)
+        config = own if what == What() else _configure(what, as_values(own))
+    config = config or _configure(what)
+    if how.dry_run:
+        _show_plan(source, workflow.with_baseline(config, name), how.workers)
+        return
+    started = time.monotonic()
+    run = workflow.baseline(
+        name, images, how.out, config=config, workers=how.workers, device=how.device,
+        overwrite=how.overwrite,
+    )  # fmt: skip
+    _show_end(run, "report", time.monotonic() - started)
+
+
+@app.command
 def check(images: Path, *, what: What | None = None, workers: int | None = None) -> None:
     """Say what a collection holds, what is wrong with it, and what mining it would cost.
 
@@ -219,8 +256,8 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
     _show_end(run, last, time.monotonic() - started)
 
 
-def _configure(what: What) -> MineConfig:
-    """Settings from flags over environment over recipe over defaults."""
+def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig:
+    """Settings from flags over environment over recipe over `under` or the defaults."""
     from typika import config
     from typika.workflow import configure
 
@@ -235,7 +272,7 @@ def _configure(what: What) -> MineConfig:
         for section, values in named.items()
     }
     recipe = config.read_toml(what.recipe) if what.recipe else {}
-    sources = (recipe, config.from_environment(os.environ), flags, given)
+    sources = (under or {}, recipe, config.from_environment(os.environ), flags, given)
     return configure(*sources, preset=what.preset)
 
 

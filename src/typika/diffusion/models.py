@@ -264,6 +264,10 @@ class EmbeddedModel:
         paths = (self._latents_path(folder, side) for side in self.config.sides)
         return tuple(LatentStore(path, n_images) for path in paths)
 
+    def spaces(self, folder: Path) -> tuple[FeatureSpace, ...]:
+        """The latent space of each scale."""
+        return tuple(load_space(self._space_path(folder, side)) for side in self.config.sides)
+
     def rival_latents(self, n_images: int, folder: Path) -> tuple[LatentStore, ...]:
         """The same features that the denoisers see."""
         return self.latents(n_images, folder)

@@ -20,6 +20,7 @@ from typika.diffusion.denoiser import NULL
 from typika.evaluation import Bootstrap, Estimate, median
 from typika.mining import features
 from typika.mining import significance as tests
+from typika.mining.stages import feature_grids
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
@@ -271,10 +272,10 @@ def _pool_boxes(
     boxes: Float[ndarray, "n 4"],
     advance: Advance,
 ) -> Float[ndarray, "n d"]:
-    look = Look(mining, collection)
+    grids_of = feature_grids(mining, collection)
     found: list[ndarray] = [np.zeros(0)] * len(rows)
     for row in np.unique(rows):
-        grids = look.grids(int(row))
+        grids = grids_of(int(row), NULL)  # under no label, so that none can be told from them
         for place in np.flatnonzero(rows == row):
             left, top, right, bottom = boxes[place].tolist()
             pooled = [features.pool(grid, (left, top, right, bottom)) for grid in grids]
@@ -310,13 +311,13 @@ def _match_images(
     rows: Int[ndarray, " k"],
     advance: Advance,
 ) -> Float[ndarray, "k m"]:
-    look = Look(mining, collection)
+    grids_of = feature_grids(mining, collection)
     found = np.empty((len(rows), len(detectors)))
     for place, row in enumerate(rows.tolist()):
         width, height = patch_fractions(mining, collection, row)
         total: Any = 0.0
         start = 0
-        for grid in look.grids(row):
+        for grid in grids_of(row, NULL):
             own = detectors[:, start : start + len(grid)]
             start += len(grid)
             response = np.tensordot(own, grid, axes=1)
@@ -326,21 +327,6 @@ def _match_images(
         found[place] = total.max(axis=(1, 2))
         advance(1)
     return found
-
-
-class Look:
-    """Features of images as they are known without any label."""
-
-    def __init__(self, mining: Mining, collection: ImageCollection) -> None:
-        self.denoisers = mining.model.denoisers(collection.labels, mining.folder)
-        self.stores = mining.model.latents(len(collection), mining.folder)
-
-    def grids(self, row: int) -> list[Float[ndarray, "_d _h _w"]]:
-        """Of each scale; under no label, so that none can be told from them."""
-        return [
-            denoiser.features(store.latent(row), NULL).cpu().numpy().astype(np.float64)
-            for denoiser, store in zip(self.denoisers, self.stores, strict=True)
-        ]
 
 
 # ---------------------------------------------------------------------------------------- figures

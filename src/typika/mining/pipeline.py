@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from typika import config as settings
 from typika import ranks
+from typika.baselines.names import BaselineConfig
 from typika.baselines.probes import RivalConfig
 from typika.collection.images import Dialect, ImageCollection
 from typika.collection.prompts import PromptTemplate
@@ -29,7 +30,7 @@ from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
-from typika.mining import evidence, scoring, stages
+from typika.mining import baseline, evidence, scoring, stages
 from typika.mining.clusters import ClusterConfig
 from typika.mining.patches import SelectConfig
 from typika.mining.significance import SignificanceConfig
@@ -119,6 +120,7 @@ class MiningConfig:
     model: EmbeddedConfig | StableConfig = field(default_factory=EmbeddedConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rival: RivalConfig = field(default_factory=RivalConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     score: TypicalityConfig = field(default_factory=TypicalityConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -127,10 +129,19 @@ class MiningConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed={self.seed}: need a whole number from 0 to 2147483647")
+        if self.baseline.of_maps and self.collection.cross_fit:
+            raise ConfigError(
+                f"cross_fit is for the diffusion model, not for {self.baseline.name}; leave it out"
+            )
         if self.score.racing and self.collection.cross_fit:
             raise ConfigError("racing does not go with cross_fit; leave one of them out")
         if self.score.racing and not isinstance(self.model, StableConfig):
             raise ConfigError("racing is for Stable Diffusion; the embedded model needs none")
+
+    @property
+    def ranked_by(self) -> Literal["null", "others"]:
+        """Which map of the score tables ranks patches."""
+        return "null" if self.baseline.of_maps else self.score.against
 
 
 @dataclass(frozen=True)
@@ -192,14 +203,32 @@ class Mining:
             lambda: model.encode(self.collection, self.folder, self.workers),
         )
 
-    def _train(self) -> None:
-        model = self.model
+    def train_stage(self) -> Stage:
+        """The train stage; its causes are known once images are encoded."""
+        model, config = self.model, self.config
+        if config.baseline.of_maps:
+            causes = self._causes(
+                "collect", "encode", seed=config.seed, held_out=config.model.held_out,
+                optimiser=config.optimiser, rival=config.rival, splits=self._splits,
+                baseline=baseline.causes(config),
+            )  # fmt: skip
+            return Stage(
+                name="train",
+                causes=causes,
+                outputs=("model/rival", "model/baseline", "metrics.jsonl"),
+            )
         causes = self._causes(
-            "collect", "encode", seed=self.config.seed, model=model.fitting(),
-            optimiser=self.config.optimiser, rival=self.config.rival, splits=self._splits,
+            "collect", "encode", seed=config.seed, model=model.fitting(),
+            optimiser=config.optimiser, rival=config.rival, splits=self._splits,
         )  # fmt: skip
+        outputs = (*model.folders[1], "model/rival", "metrics.jsonl")
+        return Stage(name="train", causes=causes, outputs=outputs, shared=model.shared)
 
+    def _train(self) -> None:
         def compute() -> None:
+            if self.config.baseline.of_maps:
+                baseline.train(self)
+                return
             collection, rows = self.collection, []
             for fold in folds(self, collection):
                 own = fold.mining
@@ -211,22 +240,23 @@ class Mining:
             lines = [json.dumps(row) for row in rows]
             write_text(self.folder / "metrics.jsonl", "\n".join(lines) + "\n")
 
-        outputs = (*model.folders[1], "model/rival", "metrics.jsonl")
-        stage = Stage(name="train", causes=causes, outputs=outputs, shared=model.shared)
-        self.run.stage(stage, compute)
+        self.run.stage(self.train_stage(), compute)
 
     def _score(self) -> None:
+        of_maps = self.config.baseline.of_maps
+        decides = (
+            {"baseline": baseline.causes(self.config)} if of_maps else {"score": self.config.score}
+        )
         causes = self._causes(
-            "collect", "encode", "train", seed=self.config.seed, score=self.config.score,
-            splits=self._splits,
-        )  # fmt: skip
+            "collect", "encode", "train", seed=self.config.seed, splits=self._splits, **decides
+        )
         stage = Stage(name="score", causes=causes, outputs=("scores",), shared=self.model.shared)
-        self.run.stage(stage, lambda: scoring.score(self))
+        self.run.stage(stage, lambda: (baseline if of_maps else scoring).score(self))
 
     def _select(self) -> None:
         causes = self._causes(
             "collect", "score", seed=self.config.seed, select=self.config.select,
-            against=self.config.score.against,
+            against=self.config.ranked_by, **self._choice,
         )  # fmt: skip
         self.run.stage(
             Stage(name="select", causes=causes, outputs=("selected.parquet",)),
@@ -236,7 +266,7 @@ class Mining:
     def _cluster(self) -> None:
         causes = self._causes(
             "score", "select", seed=self.config.seed, cluster=self.config.cluster,
-            against=self.config.score.against,
+            against=self.config.ranked_by, **self._choice,
         )  # fmt: skip
         outputs = ("patches.parquet", "clusters.parquet", "patches.csv", "clusters.csv")
         self.run.stage(
@@ -257,6 +287,12 @@ class Mining:
     def _splits(self) -> tuple[str | bool, ...]:
         options = self.config.collection
         return options.train_on, options.mine, options.cross_fit
+
+    @property
+    def _choice(self) -> Mapping[str, Any]:
+        """The baseline as a cause of what is chosen; none where there is no baseline."""
+        name = self.config.baseline.name
+        return {"baseline": name} if name else {}
 
     def _causes(self, *earlier: str, **sections: Any) -> Mapping[str, Any]:
         """Digests of what earlier stages wrote, and the sections that a stage reads."""
@@ -324,9 +360,18 @@ def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[n
 def collection_model(
     config: MiningConfig, device: str = "auto", fold: str = ""
 ) -> CollectionModel:
-    """The kind of model that a configuration asks for; loads nothing."""
-    if isinstance(config.model, StableConfig):
+    """The kind of model that a configuration asks for; loads nothing.
+
+    A baseline of maps needs but the encoder, whatever the model.
+    """
+    if isinstance(config.model, StableConfig) and not config.baseline.of_maps:
         from typika.diffusion.stable_model import StableModel
 
         return StableModel(config.model, config.prompt.template(), config.seed, device, fold)
-    return EmbeddedModel(config.model, config.optimiser, config.seed, fold)
+    return embedded_model(config, fold)
+
+
+def embedded_model(config: MiningConfig, fold: str = "") -> EmbeddedModel:
+    """The embedded model: the one asked for, or the one whose features stand beside another."""
+    own = config.model if isinstance(config.model, EmbeddedConfig) else EmbeddedConfig()
+    return EmbeddedModel(own, config.optimiser, config.seed, fold)

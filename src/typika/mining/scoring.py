@@ -46,6 +46,8 @@ from typika.parallel import Advance, run_tasks
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
 
+Rivals = tuple[tuple[CellClassifier, LatentStore], ...]  # one per scale
+
 CPU = torch.device("cpu")
 RATIO_IMAGES = 8  # on which the error of a box is measured
 
@@ -84,7 +86,7 @@ class Scorer:
     """What scoring needs: a denoiser per scale, and the rival with its own features."""
 
     scales: tuple[Scale, ...]
-    rivals: tuple[tuple[CellClassifier, LatentStore], ...]
+    rivals: Rivals
     batch: BatchSize
     in_turn: bool
     n_labels: int
@@ -106,13 +108,9 @@ class Scorer:
                 density=densities[number] if densities else None, side=model.canvas,
             ).to(denoiser.device)  # fmt: skip
             scales.append(Scale(denoiser, stores[number], design))
-        rivals = []
-        for number, store in enumerate(model.rival_latents(len(collection), mining.folder)):
-            path = rival_path(mining.folder, number, mining.fold)
-            rival = load_rival(path, store.channels, len(labels), mining.config.rival)
-            rivals.append((rival, store))
+        rivals = open_rivals(mining, collection)
         batch = model.batch_size(config.n_draws, mining.folder)
-        return cls(tuple(scales), tuple(rivals), batch, model.in_turn, len(labels), config, seed)
+        return cls(tuple(scales), rivals, batch, model.in_turn, len(labels), config, seed)
 
     def score(
         self, rows: Sequence[int], labels: Sequence[int], advance: Advance
@@ -169,20 +167,31 @@ class Scorer:
             **{name: one.mean.ravel() for name, one in grids.items()},
             **{f"{name}_error": one.error.ravel() for name, one in grids.items()},
             "predicted": int(np.array(contexts)[np.argmax(votes)]) if others else None,
-            **self._evidence(row, label),
+            **rival_answer(self.rivals, row, label),
         }
 
-    def _evidence(self, row: int, label: int) -> dict[str, Any]:
-        """The rival's map for the label, and the label that it would answer."""
-        rivals = [evidence(rival, store.latent(row)).numpy() for rival, store in self.rivals]
-        height, width = max((rival.shape[1:] for rival in rivals), key=np.prod)
-        own = _average([rival[label] for rival in rivals], height, width)
-        return {
-            "evidence_height": height,
-            "evidence_width": width,
-            "evidence": own.astype(np.float32).ravel(),
-            "rival_predicted": int(np.argmax(sum(rival.mean(axis=(1, 2)) for rival in rivals))),
-        }
+
+def open_rivals(mining: Mining, collection: ImageCollection) -> Rivals:
+    """The trained rival of each scale, with the features that it reads."""
+    found = []
+    for number, store in enumerate(mining.model.rival_latents(len(collection), mining.folder)):
+        path = rival_path(mining.folder, number, mining.fold)
+        n_labels = len(collection.labels)
+        found.append((load_rival(path, store.channels, n_labels, mining.config.rival), store))
+    return tuple(found)
+
+
+def rival_answer(rivals: Rivals, row: int, label: int) -> dict[str, Any]:
+    """What is stored of the rival: its map for the label, and the label that it would answer."""
+    maps = [evidence(rival, store.latent(row)).numpy() for rival, store in rivals]
+    height, width = max((one.shape[1:] for one in maps), key=np.prod)
+    own = average([one[label] for one in maps], height, width)
+    return {
+        "evidence_height": height,
+        "evidence_width": width,
+        "evidence": own.astype(np.float32).ravel(),
+        "rival_predicted": int(np.argmax(sum(one.mean(axis=(1, 2)) for one in maps))),
+    }
 
 
 def of_one_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
@@ -241,13 +250,14 @@ def _pilot(
 
 def combine(maps: Sequence[TypicalityMap], height: int, width: int) -> TypicalityMap:
     """The mean of the maps of several scales on one grid; errors of scales are independent."""
-    mean = _average([one.mean for one in maps], height, width)
+    mean = average([one.mean for one in maps], height, width)
     squares = [patches.upsample(one.error, height, width) ** 2 for one in maps]
     error = np.sqrt(np.sum(squares, axis=0)) / len(maps)
     return TypicalityMap(mean.astype(np.float32), error.astype(np.float32))
 
 
-def _average(grids: Sequence[ndarray], height: int, width: int) -> Float[ndarray, "h w"]:
+def average(grids: Sequence[ndarray], height: int, width: int) -> Float[ndarray, "h w"]:
+    """The mean of several grids, interpolated to one."""
     mean: ndarray = np.mean([patches.upsample(grid, height, width) for grid in grids], axis=0)
     return mean
 
@@ -419,7 +429,7 @@ def _race_candidates(
     found = []
     for row, one in racing.load_tallies(_race_path(mining, number, part), CPU).items():
         maps = one.maps()[0]
-        scored = maps.others if config.score.against == "others" and maps.others else maps.null
+        scored = maps.others if config.ranked_by == "others" and maps.others else maps.null
         shape = patches.map_shape(int(widths[row]), int(heights[row]))
         label = int(collection.label_index[row])
         found.append(racing.candidates(scored, row, label, shape, config.select, ratio))

@@ -6,6 +6,7 @@ the place of an image in the collection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def _candidates(
     mining: Mining,
     rng: np.random.Generator,
 ) -> pa.Table:
-    config, against = mining.config.select, mining.config.score.against
+    config, against = mining.config.select, mining.config.ranked_by
     width, height = image
     rows, columns = patches.map_shape(width, height)
     side = patches.patch_side(rows, columns, config.patch_size)
@@ -120,6 +121,11 @@ def _candidates(
         "random": patches.random_boxes(rows, columns, side, config.per_image, rng),
         "negative": patches.best_boxes(-score, side, config.per_image),
     }
+    if mining.config.baseline.name == "random":  # others than the controls
+        again = patches.random_boxes(rows, columns, side, config.per_image, rng)
+        ways["typical"] = again
+    elif mining.config.baseline.name == "negative":
+        ways["typical"] = ways["negative"]
     tables = []
     for selection, boxes in ways.items():
         tables.append(
@@ -200,9 +206,11 @@ def cluster(mining: Mining) -> None:
         if not len(own):
             continue
         result = clusters.cluster(vectors[own], mining.config.cluster, seed)
+        negative = mining.config.baseline.name == "negative"
         order = clusters.rank_clusters(
-            score[own], result.assignment, mining.config.cluster.smallest
-        )
+            -score[own] if negative else score[own], result.assignment,
+            mining.config.cluster.smallest,
+        )  # fmt: skip
         place = np.argsort(order)  # cluster -> its rank, from 0
         number[own], distance[own] = place[result.assignment], result.distance
         images = selected["row"].to_numpy()[own]
@@ -261,10 +269,9 @@ def patch_features(
 
     How cells are weighed is `ClusterConfig.pooling`.
     """
-    against, pooling = mining.config.score.against, mining.config.cluster.pooling
+    against, pooling = mining.config.ranked_by, mining.config.cluster.pooling
     maps, label = ScoredMaps(mining.folder), collection.label_index
-    denoisers = mining.model.denoisers(collection.labels, mining.folder)
-    stores = mining.model.latents(len(collection), mining.folder)
+    grids_of = feature_grids(mining, collection)
     row = selected["row"].to_numpy()
     corners = np.stack([selected[side].to_numpy() for side in ("left", "top", "right", "bottom")])
     width = collection.table["width"].to_numpy()[row]
@@ -272,10 +279,7 @@ def patch_features(
     boxes = corners / np.stack([width, height, width, height])
     found = [np.zeros(0)] * len(selected)
     for image in np.unique(row):  # each image is read once, however many patches it has
-        grids = [
-            denoiser.features(store.latent(int(image)), int(label[image])).numpy()
-            for denoiser, store in zip(denoisers, stores, strict=True)
-        ]
+        grids = grids_of(int(image), int(label[image]))
         weights: list[ndarray | None] = [None] * len(grids)
         if pooling == "typicality":
             typical = maps[int(image)][against]
@@ -288,6 +292,27 @@ def patch_features(
             ]
             found[patch] = np.concatenate(pooled)
     return np.stack(found)
+
+
+def feature_grids(
+    mining: Mining, collection: ImageCollection
+) -> Callable[[int, int], list[Float[ndarray, "_d _h _w"]]]:
+    """A function: row of an image and its label -> the features of each scale.
+
+    They are the model's; where a baseline has taken its place, the encoder's alone.
+    """
+    model, n_images, folder = mining.model, len(collection), mining.folder
+    if mining.config.baseline.of_maps:
+        from typika.mining.pipeline import embedded_model
+
+        encoder = embedded_model(mining.config)
+        plain = list(zip(encoder.spaces(folder), encoder.latents(n_images, folder), strict=True))
+        return lambda row, _: [space.unwhiten(store.latent(row)).numpy() for space, store in plain]
+    denoisers = model.denoisers(collection.labels, folder)
+    pairs = list(zip(denoisers, model.latents(n_images, folder), strict=True))
+    return lambda row, label: [
+        denoiser.features(store.latent(row), label).numpy() for denoiser, store in pairs
+    ]
 
 
 def _patch_table(

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from typika.baselines.names import Wording
 from typika.errors import ConfigError
 from typika.report.budget import (
     DOT_BYTES,
@@ -393,7 +394,7 @@ def _assemble(
     families, confounds = confound_table(inputs.evidence)
     return Page(
         facts=inputs.facts,
-        summary=_summary(records),
+        summary=_summary(records, inputs.facts.baseline),
         labels=records,
         patches=patches,
         images=images.records,
@@ -544,15 +545,16 @@ def _limit(scales: Sequence[float]) -> float | None:
     return float(f"{np.percentile(scales, 90):.4g}") if scales else None
 
 
-def _summary(labels: Sequence[LabelRecord]) -> tuple[str, str, str]:
+def _summary(labels: Sequence[LabelRecord], instead: Wording | None) -> tuple[str, str, str]:
     n_images, n_patches = (sum(getattr(x, n) for x in labels) for n in ("n_images", "n_patches"))
     subject = "one label" if len(labels) == 1 else f"each of {len(labels):,} labels"
+    seen = instead.seen if instead else "a diffusion model of the collection itself"
+    chosen = instead.chosen if instead else "their label explains best"
     return (
         f"This page shows what is visually typical of {subject} in {n_images:,} "
-        f"{'image' if n_images == 1 else 'images'}, as seen by a diffusion model of the "
-        "collection itself.",
-        f"typika cut out the {n_patches:,} patches that their label explains best, grouped those "
-        "that look alike, and put the most typical groups first.",
+        f"{'image' if n_images == 1 else 'images'}, as seen by {seen}.",
+        f"typika cut out the {n_patches:,} patches that {chosen}, grouped those that look alike, "
+        f"and put the {'first' if instead else 'most typical'} groups first.",
         "Every group carries its median typicality with a 95% interval; random and least typical "
         "patches stand below for comparison.",
     )

@@ -109,6 +109,7 @@ def _page_data(page: Page) -> dict[str, Any]:
     return {
         "title": page.facts.title,
         "score": page.facts.score,
+        "maps": page.facts.map_names,
         "labels": [_label_data(label) for label in page.labels],
         "patches": [_patch_data(patch) for patch in page.patches],
         "metadataColumns": page.metadata_columns,

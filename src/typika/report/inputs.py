@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from typika import __version__
 from typika.collection.images import ImageCollection
+from typika.mining.baseline import wording
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.mining.typicality import TypicalityConfig
 from typika.report.records import Baseline, Evidence, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import parquet_columns, read_parquet
+
+SAME = 1 - 1e-6  # correlation of a map with itself
 
 
 class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
@@ -71,14 +74,21 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
     """How the run was made and what it saw."""
     config, run = mining.config, mining.run
     prompts = config.prompt.template()
+    instead = wording(config)
+    title = f"What is typical in {mining.source.resolve().stem}?"
+    scored = how_scored(config.score)
+    if instead is not None:
+        title = f"{title} Baseline: {instead.name}"
+        # Typicality chose nothing, but is shown if the baseline has no maps.
+        scored = instead.ranked if instead.model else f"{instead.ranked} ({scored})"
     scores = held_out_scores(mining.folder, mined_parts(mining, collection))
     duplicates = Counter(collection.table["duplicate"].to_pylist())
     return RunFacts(
-        title=f"What is typical in {mining.source.resolve().stem}?",
+        title=title,
         version=__version__,
-        model=mining.model.description,
-        loss=mining.model.loss,
-        score=how_scored(config.score),
+        model=(instead and instead.model) or mining.model.description,
+        loss=(instead and instead.loss) or mining.model.loss,
+        score=scored,
         seed=config.seed,
         prompts={"label": prompts.label, "null": prompts.null_text},
         device=str(run.manifest["device"]),
@@ -90,6 +100,7 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
         baselines=baselines(scores, mining),
         warnings=tuple(collection.notes) + warnings(scores, collection),
+        baseline=instead,
     )
 
 
@@ -190,8 +201,9 @@ def baselines(scores: pa.Table, mining: Mining) -> tuple[Baseline, ...]:
     """What the model knows of images that it never saw, beside the rival and beside chance."""
     held_out = ~scores["trained_on"].to_numpy(zero_copy_only=False)
     agreement = [value for value in scores["agreement"].to_pylist() if value is not None]
-    found = [*_labels_told(scores, held_out, mining), *_held_out_typicality(scores, held_out)]
-    if agreement:
+    found = [*_labels_told(scores, held_out, mining)]
+    found += _held_out_typicality(scores, held_out, mining.config.baseline.of_maps)
+    if agreement and min(agreement) < SAME:
         found.append(
             Baseline(name="Agreement with the rival's maps", value=float(np.median(agreement)),
                      note="median correlation of typicality and evidence within an image")
@@ -205,14 +217,18 @@ def _labels_told(scores: pa.Table, held_out: np.ndarray, mining: Mining) -> Iter
     number = {label: place for place, label in enumerate(labels)}
     truth = np.array([number[label] for label in scores["label"].to_pylist()], dtype=int)
     size = int(held_out.sum())
+    instead = wording(mining.config)
+    named = instead.name if instead is not None and instead.model else ""
     own, rival = (
         _share_right(scores[name], truth, held_out) for name in ("predicted", "rival_predicted")
     )
     if own is not None:
         yield Baseline(
-            name="Label told, diffusion classifier",
+            name=f"Label told, {named or 'diffusion classifier'}",
             value=own,
-            note=f"share of {size} held-out images explained best by their label, of "
+            note=f"share of {size} held-out images given their label, of {len(labels)}"
+            if named
+            else f"share of {size} held-out images explained best by their label, of "
             f"{min(len(labels), mining.config.score.n_others + 1)} labels compared",
         )
     if rival is not None:
@@ -236,19 +252,22 @@ def _share_right(
     return float((told.to_numpy() == truth[held_out]).mean())
 
 
-def _held_out_typicality(scores: pa.Table, held_out: np.ndarray) -> Iterator[Baseline]:
+def _held_out_typicality(
+    scores: pa.Table, held_out: np.ndarray, of_maps: bool
+) -> Iterator[Baseline]:
     """T(trained on) − T(held out): what the model knows by heart rather than of the label."""
     typical = scores["image_typicality"].to_numpy()
     if held_out.all() or not held_out.any():
         return
+    against = "" if of_maps else "against the null; "
     yield Baseline(
-        name="Mean typicality, held out",
+        name="Mean of the baseline's maps, held out" if of_maps else "Mean typicality, held out",
         value=float(typical[held_out].mean()),
-        note=f"against the null, over {int(held_out.sum()):,} images",
+        note=f"{against}over {int(held_out.sum()):,} images",
     )
     gap, error = _difference(typical[~held_out], typical[held_out])
     yield Baseline(
-        name="Mean typicality, trained on less held out",
+        name="The same, trained on less held out",
         value=gap,
         note=f"{gap - 1.96 * error:.3g} to {gap + 1.96 * error:.3g}; far above zero would mean "
         "memory rather than knowledge" + _memorised(scores, typical, held_out),

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from typika.baselines.names import Wording
 from typika.errors import DataError
 
 SELECTIONS = ("typical", "random", "negative")
@@ -100,6 +101,14 @@ class RunFacts:
     n_near_duplicate_groups: int = 0
     baselines: tuple[Baseline, ...] = ()
     warnings: tuple[str, ...] = ()
+    baseline: Wording | None = None  # what stands in the place of typicality, if anything
+
+    @property
+    def map_names(self) -> tuple[str, str, str]:
+        """The maps in the order of the page's choice, in words."""
+        own = self.baseline is not None and self.baseline.model
+        ranked = f"the baseline’s: {self.baseline.name}" if self.baseline and own else ""
+        return "against the other labels", ranked or "against no label", "the rival’s evidence"
 
 
 @dataclass(frozen=True, kw_only=True)

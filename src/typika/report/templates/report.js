@@ -5,7 +5,6 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const page = JSON.parse(byId("page-data").textContent);
-  const MAPS = ["against the other labels", "against no label", "the rival’s evidence"];
   const SHOWN = 8; // members of a cluster before "more"
   const SHOWN_CONTROLS = 24;
   const MANY_LABELS = 12; // above this many, tabs become a list with a search field
@@ -450,7 +449,7 @@
       const kind = kindOf(patch);
       const rows = [["Shown as", kind[0].toUpperCase() + kind.slice(1)], ["File", patch.file],
         ["Box", `${right - left} × ${bottom - top} pixels at ${left}, ${top}`],
-        ["Against no label", number(patch.typicalityNull)], ["Rival’s evidence", patch.evidence === null ? "" : number(patch.evidence, 3)],
+        [page.maps[1][0].toUpperCase() + page.maps[1].slice(1), number(patch.typicalityNull)], ["Rival’s evidence", patch.evidence === null ? "" : number(patch.evidence, 3)],
         ...page.metadataColumns.map((name, i) => [name, page.metadata[patch.metadata][i]])];
       byId("viewer-facts").replaceChildren(...rows.filter(([, value]) => value !== "").flatMap(([name, value]) =>
         [make("dt", { textContent: name }), make("dd", { textContent: value })]));
@@ -498,7 +497,7 @@
       const scale = 360 / Math.max(image.w, image.h);
       canvas.width = Math.max(1, Math.round(image.w * scale));
       canvas.height = Math.max(1, Math.round(image.h * scale));
-      canvas.dataset.kind = MAPS[Number(heat)];
+      canvas.dataset.kind = page.maps[Number(heat)];
       canvas.style.opacity = String(byId("viewer-opacity").value / 100);
       drawHeat(canvas, map, Number(heat));
       drawScale(Number(heat));
