@@ -166,7 +166,8 @@ def compare(
     Args:
         before: Folder of a finished run.
         after: Folder of another, over the same images.
-        regions: Boxes to hold both maps against: CSV (file_name,label,x,y,width,height) or COCO.
+        regions: Truth to hold both maps against: boxes as CSV (file_name,label,x,y,width,height),
+            COCO or VOC, or a folder of masks.
         out: HTML file, or folder; compare/BEFORE-AFTER by default.
     """
     from typika import comparison
