@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,13 +89,18 @@ def _page_path(out: str | Path | None, before: Side, after: Side) -> Path:
 
 
 def _open(before: str | Path | MiningRun, after: str | Path | MiningRun) -> tuple[Side, Side]:
-    """Both runs, each by the name of its folder, or of two folders where that is the same."""
+    """Both runs, open for reading."""
     folders = [run.folder if isinstance(run, MiningRun) else Path(run) for run in (before, after)]
-    paths = [folder.resolve() for folder in folders]
-    names = [path.name for path in paths]
-    if names[0] == names[1] and paths[0] != paths[1]:
-        names = [f"{path.parent.name}-{path.name}" for path in paths]
+    names = names_of_runs(folders)
     return Side.open(names[0], folders[0]), Side.open(names[1], folders[1])
+
+
+def names_of_runs(folders: Sequence[Path]) -> list[str]:
+    """Each by the name of its folder, or of two folders where other runs have that name too."""
+    paths = [folder.resolve() for folder in folders]
+    if len({path.name for path in paths}) < len(set(paths)):
+        return [f"{path.parent.name}-{path.name}" for path in paths]
+    return [path.name for path in paths]
 
 
 @dataclass(frozen=True)
@@ -107,21 +112,27 @@ class Side:
     mining: Mining
 
     @classmethod
-    def open(cls, name: str, folder: Path) -> Side:
-        """Open a finished run. Raises ConfigError where it is none, or has no patches yet."""
+    def open(cls, name: str, folder: Path, last: str = "cluster") -> Side:
+        """Open a run that is finished up to the stage `last`, "score" or "cluster".
+
+        Raises ConfigError where it is no run, or not so far.
+        """
         source, config = recorded(folder)
         side = cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
-        side._require("patches.parquet", "clusters.parquet")
-        parts = mined_parts(side.mining, side.collection)
-        side._require(*(score_path(Path(), part).as_posix() for part in parts))
+        needed = ["patches.parquet", "clusters.parquet"] if last == "cluster" else []
+        if (folder / "collection.parquet").exists():
+            needed += [score_path(Path(), part).as_posix() for part in side.parts]
+        else:
+            needed = ["collection.parquet"]
+        for file in needed:
+            if not (folder / file).exists():
+                raise ConfigError(f"{folder}: has no {file} yet; run `typika {last} {folder}`")
         return side
 
-    def _require(self, *names: str) -> None:
-        for name in names:
-            if not (self.folder / name).exists():
-                raise ConfigError(
-                    f"{self.folder}: has no {name} yet; run `typika cluster {self.folder}`"
-                )
+    @property
+    def parts(self) -> list[int]:
+        """The parts of the collection that have maps."""
+        return mined_parts(self.mining, self.collection)
 
     @cached_property
     def collection(self) -> ImageCollection:
@@ -137,6 +148,11 @@ class Side:
             if mined[row]:
                 rows.setdefault(key, row)
         return rows
+
+    @cached_property
+    def every_row(self) -> list[Key]:
+        """Image and label of every row, mined or not."""
+        return list(_keys(self.collection.table))
 
     @cached_property
     def maps(self) -> ScoredMaps:

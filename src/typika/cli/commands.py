@@ -176,6 +176,30 @@ def compare(
 
 
 @app.command
+def evaluate(
+    run: Path,
+    *,
+    regions: Path,
+    before: Path | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Measure how well the maps of a run find what people drew, beside guesses about position.
+
+    Args:
+        run: Folder of a run that has been scored.
+        regions: Truth: boxes as CSV (file_name,label,x,y,width,height), COCO .json or Pascal VOC
+            .xml, or a folder of .xml files or of .png masks.
+        before: Folder of another run over the same images, as one that was not finetuned.
+        out: Folder of the page, the tables and the sheet; RUN/evaluation by default.
+        workers: Processes; one per core by default.
+    """
+    from typika import localisation
+
+    print(localisation.evaluate(run, regions, before, out, workers=workers).page)
+
+
+@app.command
 def demo(folder: Path = Path("demo"), *, seed: int = 0, workers: int | None = None) -> None:
     """Render four invented towns with planted elements, mine them, and count what was found.
 

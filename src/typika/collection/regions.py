@@ -160,6 +160,15 @@ class Regions:
             strangers=tuple(strangers),
         )
 
+    def only(self, names: Iterable[str]) -> Regions:
+        """The regions of some names alone."""
+        wanted = dict.fromkeys(names)
+        return Regions(
+            self.path,
+            {name: self.by_name[name] for name in wanted if name in self.by_name},
+            {name: self.masks[name] for name in wanted if name in self.masks},
+        )
+
     def boxes(self, names: Iterable[str], label: str) -> tuple[Box, ...]:
         """The boxes of an image under `label`, each once, whichever of its names the file uses."""
         return tuple(dict.fromkeys(region.box for region in self._regions(names, label)))
