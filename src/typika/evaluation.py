@@ -32,7 +32,7 @@ def average_precision(score: Float[ndarray, " n"], truth: Bool[ndarray, " n"]) -
     positives = int(truth.sum())
     if not positives:
         raise DataError("average precision needs at least one true item")
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-score)  # the order of equal scores does not matter
     hits = np.cumsum(truth[order])
     last = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)  # end of each tie
     precision = hits[last] / (last + 1)
@@ -57,12 +57,10 @@ def published_auc_pr(score: Float[ndarray, "*shape"], truth: Bool[ndarray, "*sha
     positives = int(truth.sum())
     if not positives:
         raise DataError("the area under precision and recall needs at least one true item")
-    above = [
-        values.size - np.searchsorted(np.sort(values), PUBLISHED_THRESHOLDS, side="right")
-        for values in (score, score[truth])
-    ]
-    precision = above[1] / np.maximum(above[0], 1)
-    recall = above[1] / positives
+    # k thresholds lie below a score: it exceeds the k last of them.
+    below = np.searchsorted(PUBLISHED_THRESHOLDS[::-1], score, side="left")
+    marked, hit = (_above(places, 1000)[::-1] for places in (below, below[truth]))
+    precision, recall = hit / np.maximum(marked, 1), hit / positives
     return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
 
 
@@ -101,11 +99,18 @@ def overlaps_above(
     score: Float[ndarray, "H W"], truth: Bool[ndarray, "H W"], thresholds: Float[ndarray, " k"]
 ) -> Float[ndarray, " k"]:
     """IoU of the truth with the pixels whose score is at least each threshold, in [0, 1]."""
-    marked, hit = (
-        values.size - np.searchsorted(np.sort(values, axis=None), thresholds, side="left")
-        for values in (score, score[truth])
-    )
-    return hit / np.maximum(marked + truth.sum() - hit, 1)
+    order = np.argsort(thresholds)
+    reached = np.searchsorted(thresholds[order], score.ravel(), side="right")
+    marked, hit = (_above(places, len(thresholds)) for places in (reached, reached[truth.ravel()]))
+    found = np.empty(len(thresholds))
+    found[order] = hit / np.maximum(marked + truth.sum() - hit, 1)
+    return found
+
+
+def _above(places: Int[ndarray, " n"], count: int) -> Int[ndarray, " k"]:
+    """How many of `places` exceed 0, 1, ... count - 1."""
+    found: ndarray = np.bincount(places, minlength=count + 1)[::-1].cumsum()[::-1][1:]
+    return found
 
 
 def fitted_on_the_other_half(

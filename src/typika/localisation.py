@@ -40,7 +40,6 @@ from typika.workflow import MiningRun
 PARTS_AT_ONCE = 8  # part files that a task reads
 IMAGES_AT_ONCE = 16  # images that a task holds against their truth
 SHOWN_SIDE = 360  # pixels of the longer side of an image that is shown
-FEW_GROUPS = 10  # below, an interval of resampled groups is too narrow
 MOST_NAMED = 6  # labels or names that a message lists
 
 Grids = Mapping[str, np.ndarray]
@@ -90,13 +89,14 @@ def evaluate(
                      workers or parallel.default_workers())  # fmt: skip
     for note in inputs.notes:
         warn(note)
-    table = localisation_table(inputs.figures)
+    table, page = localisation_table(inputs.figures), build_evaluation(inputs)
+    sheets = sheet_files(inputs.shown, inputs.title)
     write_parquet(table, folder / "localisation.parquet")
     write_csv(table, folder / "localisation.csv")
-    for name, content in sheet_files(inputs.shown, inputs.title).items():
+    for name, content in sheets.items():
         with whole_file(folder / name) as temporary:
             temporary.write_bytes(content)
-    write_evaluation(build_evaluation(inputs), folder / "evaluation.html")
+    write_evaluation(page, folder / "evaluation.html")
     return Evaluation(folder / "evaluation.html", table)
 
 
@@ -436,7 +436,7 @@ def _inputs(side: Side, before: Side | None, subjects: Subjects, workers: int) -
     figures = numbers.figures(found, SEED)
     labels = tuple(label for label in side.collection.labels
                    if figures.get(label, numbers.TYPICALITY) is not None)  # fmt: skip
-    notes = (*subjects.notes(), *_notes(measured, grids, before, found))
+    notes = (*subjects.notes(), *_notes(subjects, measured, grids, before, found))
     typical = np.concatenate([grids[int(p)][numbers.TYPICALITY].ravel() for p in kept])
     return EvaluationInputs(
         name=side.name,
@@ -466,14 +466,17 @@ def _facts(side: Side, before: Side | None) -> Iterator[tuple[str, str]]:
 
 
 def _notes(
+    subjects: Subjects,
     measured: Sequence[tuple[ImageFigures | None, bool]],
     grids: Sequence[Grids],
     before: Side | None,
     found: Located,
 ) -> Iterator[str]:
-    empty = sum(one is None for one, _ in measured)
+    empty = Counter(subjects.keys[place][1] for place, (one, _) in enumerate(measured)
+                    if one is None)  # fmt: skip
     if empty:
-        yield f"{empty:,} images have an empty mask and say nothing of where."
+        counts = ", ".join(f"{count:,} of {label!r}" for label, count in empty.most_common(8))
+        yield f"The masks of {empty.total():,} images are empty and say nothing ({counts})."
     unread = sum(not read for _, read in measured)
     if unread:
         yield (
@@ -486,12 +489,13 @@ def _notes(
             f"{lacking:,} images with truth have no map in {before.name}; what concerns the run "
             "before is measured on the others alone."
         )
+    least = numbers.FEW_GROUPS
     few = [label for number, label in enumerate(found.labels)
-           if 0 < len(np.unique(found.group[found.label == number])) < FEW_GROUPS]  # fmt: skip
+           if 0 < len(np.unique(found.group[found.label == number])) < least]  # fmt: skip
     if few:
         yield (
-            f"Fewer than {FEW_GROUPS} groups of {_listed(few)} have truth: their intervals are "
-            "narrower than they should be."
+            f"Fewer than {least} groups of {_listed(few)} have truth: their intervals are narrower "
+            "than they should be."
         )
 
 

@@ -58,6 +58,7 @@ IN_UNITS = frozenset({TYPICALITY, REFINED, OTHERS, BEFORE, LESS_MEAN, MEAN_MAP})
 
 ALL, TRAINED, HELD_OUT = "all", "trained on", "held out"
 DRAWS = 1000  # resamplings behind an interval
+FEW_GROUPS = 10  # below, an interval of resampled groups is too narrow
 GRID = 24  # cells a side of the mean map
 FRACTIONS = 2.0 ** -np.linspace(0, 10, 41)  # of the cells that lie above a threshold of the IoU
 
@@ -406,11 +407,22 @@ def best_and_worst(
     """Places of the images of a label where typicality exceeds chance most, and least.
 
     By average precision less the area of truth: large regions are found by any map. Worst first
-    in the second; no image is in both.
+    in the second. Of a group no more than one image is shown, in either.
     """
     own = np.flatnonzero(found.label == number)
     gain = found.values[TYPICALITY, PRECISION][own] - found.area[own]
     order = own[np.argsort(-gain, kind="stable")]
-    best = order[: min(count, (len(order) + 1) // 2)]
-    worst = order[len(best) :][::-1][:count]
-    return best, worst
+    n_groups = len(np.unique(found.group[own]))
+    seen: set[int] = set()
+
+    def first_of_groups(places: Int[ndarray, " m"], most: int) -> Int[ndarray, " m"]:
+        chosen: list[int] = []
+        for place in places:
+            group = int(found.group[place])
+            if len(chosen) < most and group not in seen:
+                seen.add(group)
+                chosen.append(int(place))
+        return np.array(chosen, dtype=np.int64)
+
+    best = first_of_groups(order, min(count, (n_groups + 1) // 2))
+    return best, first_of_groups(order[::-1], count)

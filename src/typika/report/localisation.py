@@ -17,6 +17,7 @@ from typika.evaluation import Estimate
 from typika.mining.localisation import (
     ALL,
     CHANCE,
+    FEW_GROUPS,
     METHODS,
     OVERLAP,
     POINTING,
@@ -50,13 +51,16 @@ QUALITY = 78  # of JPEG
 def build_evaluation(inputs: EvaluationInputs) -> EvaluationPage:
     """Word the figures, and draw and encode the images."""
     limit = full_colour(inputs.shown)
-    whole = [one for one in inputs.verdicts if one.images == ALL]
+    # Of one label there is nothing to say twice.
+    alone = len(inputs.labels) == 1
+    told = [one for one in inputs.verdicts if one.label is None or not alone]
+    whole = [one for one in told if one.images == ALL]
     return EvaluationPage(
         title=inputs.title,
         lead=tuple(_lead(inputs, whole)),
         notes=inputs.notes,
         verdicts=tuple(map(_verdict_row, whole)),
-        divided=tuple(_verdict_row(one) for one in inputs.verdicts if one.images != ALL),
+        divided=tuple(_verdict_row(one) for one in told if one.images != ALL),
         methods=tuple(_methods(inputs.figures, None)),
         labels=tuple(_section(inputs, label, limit) for label in inputs.labels),
         scale=_scale() if inputs.shown else None,
@@ -83,7 +87,7 @@ def _lead(inputs: EvaluationInputs, whole: Sequence[Verdict]) -> Iterator[str]:
         )
     overall = next((one for one in whole if one.label is None), None)
     if overall is not None:
-        yield sentence(overall)
+        yield sentence(overall, over_all=len(inputs.labels) > 1)
     elif everything is not None:
         yield (
             f"Typicality finds the drawn regions with an average precision of "
@@ -97,9 +101,9 @@ def _lead(inputs: EvaluationInputs, whole: Sequence[Verdict]) -> Iterator[str]:
         )
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: Verdict, *, over_all: bool = False) -> str:
     """Whether typicality beats the best guess about position, and what is left without one."""
-    where = "Over all labels typicality" if verdict.label is None else "Typicality"
+    where = "Over all labels typicality" if over_all else "Typicality"
     said = (
         f"{where} finds the drawn regions with an average precision of "
         f"{_spelt(verdict.typicality.estimate)}; the best guess that does not look at the image, "
@@ -110,11 +114,11 @@ def sentence(verdict: Verdict) -> str:
         return said
     left, gain = verdict.less_mean.estimate, verdict.less_mean_gain.estimate
     if gain.low > 0:
-        means = "so the maps know more than where such things usually lie"
+        means = "the maps know something of each image besides where such things usually lie"
     elif gain.high < 0:
-        means = "so nothing of what they find is the image’s own"
+        means = "what the maps find is all in where such things usually lie"
     else:
-        means = "so it is not shown that they know more than where such things usually lie"
+        means = "it is not shown that the maps know more than where such things usually lie"
     return (
         f"{said} With the mean map of the other images taken off it reaches {_spelt(left)}, where "
         f"chance reaches {decimal(verdict.chance.estimate)}: {means}."
@@ -142,6 +146,8 @@ def _cell(figure: Figure | None, spell: Spell = decimal) -> Cell:
 def _verdict_row(verdict: Verdict) -> VerdictRow:
     own = verdict.typicality
     groups = f"{own.n_groups:,} groups" if own.n_groups < own.n_images else ""
+    if own.n_groups < FEW_GROUPS:
+        groups = f"only {own.n_groups:,} groups"
     return VerdictRow(
         label=verdict.label,
         images=verdict.images,
@@ -208,7 +214,7 @@ def _section(inputs: EvaluationInputs, label: str, limit: float) -> LabelSection
     )
     return LabelSection(
         label=label,
-        sentence=sentence(verdict) if verdict else "",
+        sentence=sentence(verdict) if verdict and len(inputs.labels) > 1 else "",
         methods=tuple(_methods(inputs.figures, label)),
         figures=tuple(_figure(one, limit) for one in inputs.shown if one.label == label),
     )

@@ -16,6 +16,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 from PIL import Image
 
+from typika.report.comparison import decimal, percent
 from typika.report.figures import drawable
 from typika.report.localisation_records import ShownMap
 from typika.report.pictures import heat_picture
@@ -80,26 +81,38 @@ def sheet_files(shown: Sequence[ShownMap], title: str) -> dict[str, bytes]:
 
 def _compose(shown: Sequence[ShownMap], title: str) -> tuple[Image.Image, list[_Words]]:
     limit = full_colour(shown)
-    blocks = [(key, list(own)) for key, own in groupby(shown, lambda one: (one.label, one.kind))]
-    rows = sum(-(-len(own) // COLUMNS) for _, own in blocks)
+    blocks = [
+        (f"{label}: {NAMES[kind]}", _rows(list(own)))
+        for (label, kind), own in groupby(shown, lambda one: (one.label, one.kind))
+    ]
     tile = 2 * CELL + GAP // 2
     width = 2 * MARGIN + COLUMNS * tile + (COLUMNS - 1) * 2 * GAP
-    height = 2 * HEAD + len(blocks) * HEAD + rows * (CELL + WORDS + GAP)
+    height = 2 * HEAD + len(blocks) * HEAD
+    height += sum(_height(row) + WORDS + GAP for _, rows in blocks for row in rows)
     sheet = Image.new("RGB", (width, height), "white")
     words = [_Words(MARGIN, HEAD * 0.6, title, 9)]
     words.append(_Words(MARGIN, HEAD * 1.2,
                         f"orange: typical of the label, full at {limit:.2g}; blue: less than "
                         "nothing; white line: truth", 6.5))  # fmt: skip
     top = 2 * HEAD - GAP
-    for (label, kind), own in blocks:
-        words.append(_Words(MARGIN, top + HEAD * 0.6, f"{label}: {NAMES[kind]}", 8))
+    for name, rows in blocks:
+        words.append(_Words(MARGIN, top + HEAD * 0.6, name, 8))
         top += HEAD
-        for first in range(0, len(own), COLUMNS):
-            for column, one in enumerate(own[first : first + COLUMNS]):
+        for row in rows:
+            for column, one in enumerate(row):
                 left = MARGIN + column * (tile + 2 * GAP)
                 words += _tile(sheet, one, left, top, limit)
-            top += CELL + WORDS + GAP
+            top += _height(row) + WORDS + GAP
     return sheet, words
+
+
+def _rows(shown: Sequence[ShownMap]) -> list[Sequence[ShownMap]]:
+    return [shown[first : first + COLUMNS] for first in range(0, len(shown), COLUMNS)]
+
+
+def _height(row: Sequence[ShownMap]) -> int:
+    """Pixels of the highest picture of a row of the sheet."""
+    return max(_fitted(one.image.size)[1] for one in row)
 
 
 def _tile(
@@ -119,15 +132,18 @@ def _tile(
 def caption(one: ShownMap) -> str:
     """What an image reached, in words."""
     return (
-        f"average precision {one.precision:.2f}, truth covers {one.area:.2f}, highest value "
-        f"{'on' if one.hit else 'off'} it"
+        f"average precision {decimal(one.precision)}, truth covers {percent(one.area)}, highest "
+        f"value {'on' if one.hit else 'off'} it"
     )
 
 
 def _fit(picture: Image.Image) -> Image.Image:
-    scale = CELL / max(picture.size)
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    return picture.resize(_fitted(picture.size), Image.Resampling.LANCZOS)
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    width, height = (max(1, round(side * CELL / max(size))) for side in size)
+    return width, height
 
 
 def _drawn(sheet: Image.Image, words: Sequence[_Words], kind: str) -> bytes:
