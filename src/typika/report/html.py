@@ -1,4 +1,4 @@
-"""A `Page` or `ComparisonPage` -> one self-contained HTML file.
+"""A `Page`, `ComparisonPage` or `EvaluationPage` -> one self-contained HTML file.
 
 Nothing that a user names may become markup or script. Three walls: jinja2 escapes every value in
 the template; the data lie in JSON blocks in which `<`, `>`, `&` and the two line separators are
@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.comparison_records import ComparisonPage
+from typika.report.localisation_records import EvaluationPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 
 TEMPLATES = resources.files("typika.report") / "templates"
@@ -36,6 +37,11 @@ def write_report(page: Page, path: Path) -> None:
 def write_comparison(page: ComparisonPage, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
     _write(render_comparison(page), path)
+
+
+def write_evaluation(page: EvaluationPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_evaluation(page), path)
 
 
 def _write(text: str, path: Path) -> None:
@@ -67,6 +73,13 @@ def render_comparison(page: ComparisonPage) -> str:
     """The whole HTML text of a comparison, which needs no script."""
     style = _template("report.css") + _template("compare.css")
     template = _environment().from_string(_template("compare.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def render_evaluation(page: EvaluationPage) -> str:
+    """The whole HTML text of an evaluation, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css")))
+    template = _environment().from_string(_template("evaluation.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
 
 
