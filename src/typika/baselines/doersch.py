@@ -138,7 +138,9 @@ def mine(
     """Find windows that look alike under a label and are rare under all others.
 
     The result is the same for any number of `workers`, processes of one thread each. Of
-    near-duplicate images one counts, on either side. Time grows with candidates x windows.
+    near-duplicate images one counts, on either side. A label with fewer images held out than
+    `config.neighbours` is judged by as many matches as it has images, so that a perfect detector
+    still reaches 1. Time grows with candidates x windows, memory hardly.
 
     Raises:
         ConfigError: no image has the label.
@@ -152,9 +154,8 @@ def mine(
     chosen = _most_discriminative(store, images, candidates, config, workers)
     weights, bias = _trained(store, images, candidates[chosen], config, seed, workers)
     searched = images.held_out(config.folds - 1)
-    found = search(
-        store, weights, searched, config.neighbours, workers=workers, name="Judging detectors"
-    )
+    count = min(config.neighbours, int(images.positive[searched].sum()))
+    found = search(store, weights, searched, count, workers=workers, name="Judging detectors")
     found = Matches(found.window, found.score + bias[:, None])
     share = images.positive[store.image_of(found.window)].mean(axis=1)
     order = np.lexsort((-found.score.mean(axis=1), -share))
@@ -244,7 +245,7 @@ def _most_discriminative(
         workers=workers,
         name="Searching candidates",
     )
-    nearest = found.best(config.first_neighbours)
+    nearest = found.best(min(config.first_neighbours, int(images.positive.sum())))
     hits = images.positive[store.image_of(nearest.window)].sum(axis=1)
     return distinct(
         store,
