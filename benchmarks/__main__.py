@@ -14,8 +14,8 @@ SLOW = (
     "demo",
     "tiles",
     "steel",
-    "xrays",
-    "scaling",
+SLOW = ("demo", "tiles", "steel", "xrays", "significance", "doersch", "scaling", "estimator",
+        "agreement", "tiny", "planted", "gpu")  # fmt: skip
     "estimator",
     "agreement",
     "tiny",
