@@ -494,8 +494,8 @@ def _notes(
            if 0 < len(np.unique(found.group[found.label == number])) < least]  # fmt: skip
     if few:
         yield (
-            f"Fewer than {least} groups of {_listed(few)} have truth: their intervals are narrower "
-            "than they should be."
+            f"Fewer than {least} groups of {_listed(few)} have truth: their intervals are "
+            "narrower than they should be."
         )
 
 
