@@ -99,7 +99,12 @@ def test_what_is_left_without_position_is_said() -> None:
 
 
 def test_of_one_label_nothing_is_said_twice() -> None:
+    several = " ".join(build_evaluation(make()).lead)
+    assert (
+        "it beats the guess for 2 of 2, loses to it for 0 and is not told apart for 0" in several
+    )
     page = build_evaluation(make(labels=("a",)))
+    assert "Label by label" not in " ".join(page.lead)
     assert [verdict.label for verdict in page.verdicts] == [None]
     assert page.labels[0].sentence == ""
     text = render_evaluation(page)
