@@ -164,7 +164,7 @@ def pdf_bytes(sheet: Image.Image, rows: list[SheetRow], title: str) -> bytes:
         axes = figure.add_axes(box)
         axes.set_axis_off()
         axes.imshow(sheet, interpolation="none", aspect="auto")
-        _write_words(figure, axes, sheet, rows, _drawable(title))
+        _write_words(figure, axes, sheet, rows, drawable(title))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
@@ -184,7 +184,7 @@ def _write_words(
         axes.text(-10, middle, text, fontsize=8, ha="right", linespacing=1.4, **plain)
 
 
-def _drawable(text: str, length: int = 60) -> str:
+def drawable(text: str, length: int = 60) -> str:
     """One line that the embedded font can draw; an empty box stands for any other character."""
     has = _font_characters()
     line = " ".join(text.split())
