@@ -1,41 +1,42 @@
 """Maps from image labels alone against pixel truth, on the half of the images not trained on.
 
-Tiles (pixel masks of defects) and steel (boxes of defects); three seeds, each another split and
-another training; near-duplicates are never split. Every method reads the same latents, trains in
-no more time than ours, and its map is treated alike: averaged over scales, interpolated, and in
-the refined columns given the picture's edges by the same filter. Beside them: chance, the
-distance to the centre, and the mean map of the other images.
+Tiles (pixel masks of defects), steel (boxes of defects) and X-rays (boxes of pneumonia); three
+seeds, each another split and another training; near-duplicates are never split. Every method reads
+the same latents, trains in no more time than ours, and its map is treated alike: averaged over
+scales, interpolated, and in the refined columns given the picture's edges by the same filter.
+Beside them: chance, the distance to the centre, and the mean map of the other images. AUC-PR as
+published has absolute thresholds, so it stands only where a map is in units of typicality.
 """
 
 from __future__ import annotations
 
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from benchmarks.record import Figure, Result, at_least, real
 from typika import evaluation
 from typika.baselines.probes import RivalConfig, evidence, load_rival, train_rival
 from typika.collection.images import ImageCollection
+from typika.collection.regions import Regions
+from typika.comparison import names_of_images
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.models import EmbeddedModel
 from typika.diffusion.schedule import noise_design
 from typika.diffusion.training import OptimiserConfig
+from typika.evaluation import distance_to_centre
 from typika.mining import patches
+from typika.mining.comparison import truth_shape
 from typika.mining.refinement import refine
 from typika.mining.typicality import image_typicality, other_labels
 from typika.parallel import Advance, default_workers, run_tasks
 
 SEEDS = (0, 1, 2)
 MOST_TESTED = 300  # held-out images, a random sample where there are more
-LONGEST = 256  # pixels of the long side at which maps are held against truth
 RIVALS = {
     "linear CAM": RivalConfig(network="linear", pooling="mean", noised=False),
     "linear log-sum-exp": RivalConfig(network="linear", noised=False, sharpness=3.0),
@@ -47,8 +48,16 @@ RIVALS = {
     "MLP log-sum-exp + noise, parts": RivalConfig(cells=EmbeddedConfig().cells),
 }
 OURS = {"hybrid": EmbeddedConfig(), "faithful": EmbeddedConfig(loss="faithful")}
+TRUTH = {"tiles": "masks", "steel": "voc", "xrays": "boxes.csv"}  # beside the images
+BLANK = {"free"}  # labels whose images have no truth, though they may have a mask
+# X-rays have none: a bare guess at the centre is what must be beaten there.
 TARGETS = {"tiles": 0.52, "steel": 0.70}
-MEASURES = ("average precision", "refined", "pointing", "refined pointing", "hit rate")
+MEASURES = ("average precision", "AUC-PR as published", "refined", "pointing", "refined pointing",
+            "hit rate")  # fmt: skip
+CENTRE, MEAN_MAP = "distance to the centre", "mean map of other images"
+LESS_MEAN = "hybrid, null, less the mean map"
+IN_UNITS = ("hybrid, null", "hybrid, others", "faithful, null", "faithful, others", MEAN_MAP,
+            LESS_MEAN)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,42 +65,27 @@ class Task:
     """A collection, its truth, and one split and seed."""
 
     name: str
-    root: Path
     collection: ImageCollection
+    truth: Regions  # by image_id
     train: np.ndarray  # (n,) bool
     test: np.ndarray  # (m,) rows with truth
     seed: int
     folder: Path
 
 
-def tiles_truth(root: Path, file_name: str) -> np.ndarray:
-    path = root.parent / "masks" / Path(file_name).with_suffix(".png")
-    return np.asarray(Image.open(path).convert("L")) > 127
-
-
-def steel_truth(root: Path, file_name: str) -> np.ndarray:
-    tree = ElementTree.parse(root.parent / "voc" / f"{Path(file_name).stem}.xml")
-    with Image.open(root / file_name) as image:
-        width, height = image.size
-    boxes = []
-    for box in tree.iter("bndbox"):
-        corner = {edge.tag: int(float(edge.text or 0)) for edge in box}
-        boxes.append((corner["xmin"] - 1, corner["ymin"] - 1, corner["xmax"], corner["ymax"]))
-    return evaluation.boxes_mask(height, width, boxes)
-
-
-TRUTH: dict[str, Callable[[Path, str], np.ndarray]] = {"tiles": tiles_truth, "steel": steel_truth}
-
-
 def task(name: str, collection: ImageCollection, seed: int, folder: Path) -> Task:
     first, second = collection.split_halves(seed)
     train = np.zeros(len(collection), dtype=bool)
     train[first] = True
-    labels = collection.table["label"].to_pylist()
-    test = np.array([row for row in second if labels[row] != "free"])
+    truth = Regions.read(real(name, TRUTH[name])).among(names_of_images(collection))
+    columns = (collection.table[column].to_pylist() for column in ("image_id", "label"))
+    keys = list(zip(*columns, strict=True))
+    test = np.array([row for row in second
+                     if keys[row][1] not in BLANK and truth.has([keys[row][0]], keys[row][1])],
+                    dtype=int)  # fmt: skip
     rng = np.random.default_rng(seed)
     test = np.sort(rng.permutation(test)[:MOST_TESTED])
-    return Task(name, collection.root, collection, train, test, seed, folder)
+    return Task(name, collection, truth, train, test, seed, folder)
 
 
 def encode(name: str, folder: Path) -> ImageCollection:
@@ -167,32 +161,32 @@ def priors(task: Task, maps: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
     centre, mean, less = [], [], []
     for place, grid in enumerate(maps):
         rows, columns = grid.shape
-        y, x = np.mgrid[:rows, :columns]
-        centre.append(-np.hypot((y + 0.5) / rows - 0.5, (x + 0.5) / columns - 0.5))
+        centre.append(distance_to_centre(rows, columns))
         same = [common[other] for other in np.flatnonzero(labels == labels[place])
                 if other != place]  # fmt: skip
         prior = patches.upsample(np.mean(same, axis=0), rows, columns)
         mean.append(prior)
         less.append(grid - prior)
-    return {"distance to the centre": centre, "mean map of other images": mean,
-            "hybrid, null, less the mean map": less}  # fmt: skip
+    return {CENTRE: centre, MEAN_MAP: mean, LESS_MEAN: less}
 
 
-def measure(task: Task, maps: list[np.ndarray]) -> dict[str, float]:
+def measure(task: Task, method: str, maps: list[np.ndarray]) -> dict[str, float]:
     """All measures of one method over the test images."""
     found = defaultdict(list)
     best: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for row, grid in zip(task.test, maps, strict=True):
         image = task.collection.load(int(row))
-        scale = min(1.0, LONGEST / max(image.size))
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        truth = TRUTH[task.name](task.root, task.collection.table["file_name"][int(row)].as_py())
-        mask = np.asarray(Image.fromarray(truth).resize((width, height), Image.Resampling.NEAREST))
+        height, width = truth_shape(*image.size)
+        names = [task.collection.table["image_id"][int(row)].as_py()]
+        label = task.collection.table["label"][int(row)].as_py()
+        mask = task.truth.mask(names, label, image.size, (height, width))
         if not mask.any():
             continue
         values = patches.upsample(grid, height, width)
         refined = refine(values, image)
         found["average precision"].append(evaluation.average_precision(values, mask))
+        if method in IN_UNITS:
+            found["AUC-PR as published"].append(evaluation.published_auc_pr(values, mask))
         found["refined"].append(evaluation.average_precision(refined, mask))
         found["pointing"].append(evaluation.pointing_hit(values, mask))
         found["refined pointing"].append(evaluation.pointing_hit(refined, mask))
@@ -220,7 +214,7 @@ def evaluate(
     maps.update(priors(current, maps["hybrid, null"]))
     rng = np.random.default_rng(seed)
     maps["random"] = [rng.random((16, 16)) for _ in current.test]
-    jobs = [(current, values) for values in maps.values()]
+    jobs = [(current, method, values) for method, values in maps.items()]
     measured = run_tasks(_measure, jobs, workers=default_workers(), name="Measuring",
                          total=len(jobs))  # fmt: skip
     return dict(zip(maps, measured, strict=True))
@@ -230,8 +224,10 @@ def _maps(current: Task, method: str, advance: Advance) -> dict[str, list[np.nda
     return (own_maps if method in OURS else rival_maps)(current, method, advance)
 
 
-def _measure(current: Task, maps: list[np.ndarray], advance: Advance) -> dict[str, float]:
-    result = measure(current, maps)
+def _measure(
+    current: Task, method: str, maps: list[np.ndarray], advance: Advance
+) -> dict[str, float]:
+    result = measure(current, method, maps)
     advance(1)
     return result
 
@@ -248,6 +244,9 @@ def table(name: str, runs: list[dict[str, dict[str, float]]]) -> str:
     for method in runs[0]:
         cells = []
         for measure_name in MEASURES:
+            if measure_name not in runs[0][method]:
+                cells.append("-")
+                continue
             values = np.array([run[method][measure_name] for run in runs])
             error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
             cells.append(f"{values.mean():.3f} ± {error:.3f}")
@@ -265,9 +264,13 @@ def run_set(name: str, seeds: tuple[int, ...] = SEEDS) -> Result:
             method: float(np.mean([run[method][measure_name] for run in runs]))
             for method in runs[0]
         }
-        rival = max(RIVALS, key=mean.__getitem__)
-        lead = mean["hybrid, null"] - mean[rival]
         key = f"{name}-{measure_name.replace(' ', '-')}"
-        figures.append(at_least(f"{key}-lead-over-{rival.replace(' ', '-')}", lead, 0, "AP"))
-        figures.append(at_least(key, mean["hybrid, null"], TARGETS[name], "AP"))
+        best = [max(RIVALS, key=mean.__getitem__)]
+        if name not in TARGETS:
+            best.append(max((CENTRE, MEAN_MAP), key=mean.__getitem__))
+        for other in best:
+            lead = mean["hybrid, null"] - mean[other]
+            figures.append(at_least(f"{key}-lead-over-{other.replace(' ', '-')}", lead, 0, "AP"))
+        if name in TARGETS:
+            figures.append(at_least(key, mean["hybrid, null"], TARGETS[name], "AP"))
     return Result(figures=figures, notes=(table(name, runs),))

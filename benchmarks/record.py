@@ -121,17 +121,40 @@ def peak_memory(pid: int) -> Iterator[list[float]]:
         watcher.join()
 
 
-def _resident(pid: int) -> float:
-    """Memory in GB of a process tree, pages shared between its processes counted once each."""
-    pids, total = [pid], 0
+def cpu_seconds(pid: int) -> float:
+    """Time that a process and all its children, ended ones too, have spent on a core."""
+    ticks = 0
+    for current in _tree(pid):
+        try:
+            # After the name, which may hold spaces: utime, stime, cutime, cstime.
+            fields = Path(f"/proc/{current}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """A process and all its children, theirs too."""
+    pids = [pid]
     while pids:
         current = pids.pop()
+        yield current
         try:
             for thread in Path(f"/proc/{current}/task").iterdir():
                 pids += map(int, (thread / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked
+
+
+def _resident(pid: int) -> float:
+    """Memory in GB of a process tree, pages shared between its processes counted once each."""
+    total = 0
+    for current in _tree(pid):
+        try:
             for line in Path(f"/proc/{current}/smaps_rollup").read_text().splitlines():
-                # Anonymous memory is what the process holds; files it has mapped can be dropped.
-                if line.startswith("Anonymous:"):
+                # What the processes hold, alone or together; mapped files can be dropped.
+                if line.startswith(("Anonymous:", "Pss_Shmem:")):
                     total += int(line.split()[1])
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended while we looked

@@ -176,7 +176,7 @@ def test_a_map_is_as_good_as_another_of_the_same_run(
 def test_boxes_of_other_images_or_labels_are_refused(before: MiningRun, tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("file_name,label,x,y,w,h\ndiscs/01.jpg,dogs,1,1,5,5")
-    with pytest.raises(DataError, match=r"none of its boxes.*'dogs'.*'discs', 'triangles'"):
+    with pytest.raises(DataError, match=r"none of its regions.*'dogs'.*'discs', 'triangles'"):
         compare(before, before, regions=boxes, out=tmp_path)
     boxes.write_text("file_name,x,y,w,h\ndiscs/01.jpg,200,1,5,5")
     with pytest.raises(DataError, match=r"boxes\.csv, discs/01\.jpg: .*outside of its image"):

@@ -32,6 +32,82 @@ def test_without_truth_there_is_no_average_precision() -> None:
         evaluation.average_precision(np.zeros(3), np.zeros(3, bool))
 
 
+def test_the_published_area_in_closed_form() -> None:
+    score = np.array([0.1, 0.01, 0.001, -1.0])
+    truth = np.array([True, False, True, True])
+    # From the first threshold on one of three is found, P = 1: nothing is added for that. Then P
+    # falls to 1/2 at R = 1/3, and rises to 2/3 at R = 2/3, joined by a straight line. The last is
+    # below all thresholds.
+    expected = (2 / 3 - 1 / 3) * (1 / 2 + 2 / 3) / 2
+    assert evaluation.published_auc_pr(score, truth) == pytest.approx(expected)
+    # Out of the range of the thresholds nothing is told apart: one step, or none.
+    assert evaluation.published_auc_pr(1000 * score, truth) == 0
+    assert evaluation.published_auc_pr(1e-9 * score, truth) == 0
+    # From nothing (P = 0) to everything true at once: a triangle, not a square.
+    perfect = np.where(truth, 1e-3, -1.0)
+    assert evaluation.published_auc_pr(perfect, truth) == pytest.approx(1 / 2)
+    with pytest.raises(DataError, match="at least one true item"):
+        evaluation.published_auc_pr(score, np.zeros(4, bool))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_published_area_is_what_its_loop_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score, truth = 10.0 ** rng.uniform(-9, 0, (5, 7)) * rng.choice([1, -1], (5, 7)), np.eye(5, 7)
+    precisions, recalls = [], []
+    for threshold in 2 * 10 ** (-np.linspace(2, 7, 1000)):
+        marked = score > threshold
+        hits = int((marked & (truth > 0)).sum())
+        precisions.append(hits / marked.sum() if marked.any() else 0.0)
+        recalls.append(hits / truth.sum())
+    found = evaluation.published_auc_pr(score, truth > 0)
+    assert found == pytest.approx(np.trapezoid(precisions, recalls))
+    assert 0 <= found <= 1
+
+
+def test_overlap_at_thresholds() -> None:
+    score, truth = np.arange(6.0).reshape(2, 3), np.zeros((2, 3), bool)
+    truth[1, 1:] = True  # 4 and 5
+    found = evaluation.overlaps_above(score, truth, np.array([0.0, 4.0, 4.5, 9.0]))
+    assert_allclose(found, [2 / 6, 1, 1 / 2, 0])
+
+
+def test_no_half_is_measured_at_a_threshold_that_it_chose() -> None:
+    # The first three are best at the first threshold, the others at the second.
+    curves = np.array([[1.0, 0.2], [0.9, 0.1], [0.8, 0.0], [0.3, 0.6], [0.3, 0.7]])
+    half = np.array([True, True, True, False, False])
+    found = evaluation.fitted_on_the_other_half(curves, half)
+    assert_allclose(found, [0.2, 0.1, 0.0, 0.3, 0.3])
+    assert np.isnan(evaluation.fitted_on_the_other_half(curves, np.ones(5, bool))).all()
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_halves_do_not_divide_groups(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 9, count)
+    half = evaluation.half_of_groups(group, rng)
+    assert not set(group[half]) & set(group[~half])
+    assert len(set(group[half])) == len(set(group)) // 2
+
+
+def test_the_centre_is_highest_and_far_corners_are_alike() -> None:
+    found = evaluation.distance_to_centre(5, 9)
+    assert found[2, 4] == 0
+    assert found.argmax() == 2 * 9 + 4
+    assert_allclose(found, found[::-1, ::-1])
+    assert found[0, 4] == pytest.approx(-0.4)  # sides count as 1, whatever the proportions
+    assert found[2, 0] == pytest.approx(-4 / 9)
+
+
+def test_a_group_has_no_part_in_its_own_mean_map(rng: np.random.Generator) -> None:
+    maps, group = rng.normal(size=(7, 2, 3)), np.array([0, 0, 1, 2, 2, 2, 1])
+    total = np.stack([maps[group == g].sum(axis=0) for g in range(3)])
+    found = evaluation.mean_of_other_groups(total, np.bincount(group))
+    for g in range(3):
+        assert_allclose(found[g], maps[group != g].mean(axis=0))
+    assert np.isnan(evaluation.mean_of_other_groups(total[:1], np.array([2]))).all()
+
+
 def test_pointing_and_area() -> None:
     truth = np.zeros((4, 4), bool)
     truth[1, 2] = True
@@ -142,6 +218,17 @@ def test_groups_are_drawn_whole(rng: np.random.Generator) -> None:
     mean = evaluation.ratio(values, np.ones(60))
     spread = [np.ptp(one.values(mean)[1:]) for one in (bootstrap, single)]
     assert spread[0] > 1.5 * spread[1]
+
+
+def test_means_of_what_is_known(rng: np.random.Generator) -> None:
+    values = rng.normal(size=30)
+    bootstrap = evaluation.Bootstrap.of_groups(np.arange(30) // 2, 50, rng)
+    expected = bootstrap.values(evaluation.ratio(values, np.ones(30)))
+    assert_allclose(bootstrap.means(values), expected)
+    values[3:] = np.nan
+    found = bootstrap.means(values)
+    assert found[0] == pytest.approx(values[:3].mean())
+    assert np.isnan(found[1:]).any()
 
 
 def test_one_group_gives_no_interval(rng: np.random.Generator) -> None:

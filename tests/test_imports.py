@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining"},
     {"report", "cost"},
-    {"workflow", "comparison"},
+    {"workflow", "comparison", "localisation"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "typika.comparison",
+    "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
@@ -22,6 +23,7 @@ _HOMES = {
     "TypikaError": "typika.errors",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
+    "evaluate": "typika.localisation",
     "mine": "typika.workflow",
 }
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from typika.errors import DataError as DataError
     from typika.errors import ModelError as ModelError
     from typika.errors import TypikaError as TypikaError
+    from typika.localisation import Evaluation as Evaluation
+    from typika.localisation import evaluate as evaluate
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
     from typika.workflow import baseline as baseline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +50,8 @@ def compare(
 ) -> Comparison:
     """Write a page that shows two finished runs over the same images side by side.
 
-    regions: boxes to hold both maps against, as CSV or COCO JSON (`collection/regions.py`).
+    regions: boxes or masks to hold both maps against (`collection/regions.py`): CSV, COCO JSON,
+        Pascal VOC, or a folder of PNG masks.
     out: an .html file, or a folder for compare.html; `compare/BEFORE-AFTER` by default.
     agreement.csv lies beside the page.
 
@@ -88,13 +89,18 @@ def _page_path(out: str | Path | None, before: Side, after: Side) -> Path:
 
 
 def _open(before: str | Path | MiningRun, after: str | Path | MiningRun) -> tuple[Side, Side]:
-    """Both runs, each by the name of its folder, or of two folders where that is the same."""
+    """Both runs, open for reading."""
     folders = [run.folder if isinstance(run, MiningRun) else Path(run) for run in (before, after)]
-    paths = [folder.resolve() for folder in folders]
-    names = [path.name for path in paths]
-    if names[0] == names[1] and paths[0] != paths[1]:
-        names = [f"{path.parent.name}-{path.name}" for path in paths]
+    names = names_of_runs(folders)
     return Side.open(names[0], folders[0]), Side.open(names[1], folders[1])
+
+
+def names_of_runs(folders: Sequence[Path]) -> list[str]:
+    """Each by the name of its folder, or of two folders where other runs have that name too."""
+    paths = [folder.resolve() for folder in folders]
+    if len({path.name for path in paths}) < len(set(paths)):
+        return [f"{path.parent.name}-{path.name}" for path in paths]
+    return [path.name for path in paths]
 
 
 @dataclass(frozen=True)
@@ -106,21 +112,27 @@ class Side:
     mining: Mining
 
     @classmethod
-    def open(cls, name: str, folder: Path) -> Side:
-        """Open a finished run. Raises ConfigError where it is none, or has no patches yet."""
+    def open(cls, name: str, folder: Path, last: str = "cluster") -> Side:
+        """Open a run that is finished up to the stage `last`, "score" or "cluster".
+
+        Raises ConfigError where it is no run, or not so far.
+        """
         source, config = recorded(folder)
         side = cls(name, folder, Mining(Run.read(folder), source, config, workers=1))
-        side._require("patches.parquet", "clusters.parquet")
-        parts = mined_parts(side.mining, side.collection)
-        side._require(*(score_path(Path(), part).as_posix() for part in parts))
+        needed = ["patches.parquet", "clusters.parquet"] if last == "cluster" else []
+        if (folder / "collection.parquet").exists():
+            needed += [score_path(Path(), part).as_posix() for part in side.parts]
+        else:
+            needed = ["collection.parquet"]
+        for file in needed:
+            if not (folder / file).exists():
+                raise ConfigError(f"{folder}: has no {file} yet; run `typika {last} {folder}`")
         return side
 
-    def _require(self, *names: str) -> None:
-        for name in names:
-            if not (self.folder / name).exists():
-                raise ConfigError(
-                    f"{self.folder}: has no {name} yet; run `typika cluster {self.folder}`"
-                )
+    @property
+    def parts(self) -> list[int]:
+        """The parts of the collection that have maps."""
+        return mined_parts(self.mining, self.collection)
 
     @cached_property
     def collection(self) -> ImageCollection:
@@ -136,6 +148,11 @@ class Side:
             if mined[row]:
                 rows.setdefault(key, row)
         return rows
+
+    @cached_property
+    def every_row(self) -> list[Key]:
+        """Image and label of every row, mined or not."""
+        return list(_keys(self.collection.table))
 
     @cached_property
     def maps(self) -> ScoredMaps:
@@ -278,13 +295,14 @@ def _compared(side: Side, found: np.ndarray, date: str) -> ComparedRun:
 
 
 def _read_maps(
-    before: Side, after: Side, shared: Shared, truth: Regions | None
+    before: Side, after: Side, shared: Shared, regions: Regions | None
 ) -> tuple[np.ndarray, list[Located]]:
-    """Correlation of the two maps of each image, and both against the boxes where there are any.
+    """Correlation of the two maps of each image, and both against truth where there is any.
 
     The maps are those against the null, which every run has.
     """
     correlations, located = np.full(len(shared.keys), np.nan), []
+    truth = regions and regions.among(names_of_images(before.collection, after.collection))
     with task("Comparing maps", len(shared.keys)) as advance:
         for place in range(len(shared.keys)):
             first, second = (
@@ -292,42 +310,44 @@ def _read_maps(
                 for side, rows in zip((before, after), shared.rows, strict=True)
             )
             correlations[place] = numbers.map_correlation(first, second)
-            mask = _truth(before, after, shared, place, truth)
-            if mask is not None:
+            mask = None if truth is None else _truth(before, shared, place, truth)
+            if mask is not None and mask.any():
                 located.append(numbers.located(place, first, second, mask))
             advance(1)
-    if truth is not None and not located:
-        raise DataError(_no_truth(truth, before, shared))
+    if regions is not None and not located:
+        raise DataError(_no_truth(regions, before, shared))
     return correlations, located
 
 
-def _truth(
-    before: Side, after: Side, shared: Shared, place: int, truth: Regions | None
-) -> np.ndarray | None:
-    """The mask of the boxes of an image for its label, or None where there is none."""
-    if truth is None:
-        return None
+def names_of_images(*collections: ImageCollection) -> list[tuple[str, ...]]:
+    """What every image of some collections is called: its image_id, then its file names."""
+    names: dict[str, dict[str, None]] = {}
+    for collection in collections:
+        columns = (collection.table[name].to_pylist() for name in ("image_id", "file_name"))
+        for image_id, file_name in zip(*columns, strict=True):
+            names.setdefault(image_id, {})[file_name] = None
+    return [(image_id, *files) for image_id, files in names.items()]
+
+
+def _truth(side: Side, shared: Shared, place: int, truth: Regions) -> np.ndarray | None:
+    """The mask of an image for its label, or None where nothing is known of it."""
     image_id, label = shared.keys[place]
-    names = [image_id, *(
-        side.collection.table["file_name"][int(rows[place])].as_py()
-        for side, rows in zip((before, after), shared.rows, strict=True)
-    )]  # fmt: skip
-    boxes = truth.boxes(names, label)
-    if not boxes:
+    if not truth.has([image_id], label):
         return None
-    width, height = int(shared.images.width[place]), int(shared.images.height[place])
+    size = int(shared.images.width[place]), int(shared.images.height[place])
     try:
-        return numbers.truth_mask(width, height, boxes)
+        return truth.mask([image_id], label, size, numbers.truth_shape(*size))
     except DataError as error:
-        raise DataError(f"{truth.path}, {names[1]}: {error}") from error
+        name = side.collection.table["file_name"][int(shared.rows[0][place])].as_py()
+        raise DataError(f"{truth.path}, {name}: {error}") from error
 
 
 def _no_truth(truth: Regions, before: Side, shared: Shared) -> str:
-    named = next(iter(truth.by_name))
+    named = truth.names[0]
     own = before.collection.table["file_name"][int(shared.rows[0][0])].as_py()
     labels = ", ".join(repr(label) for label in truth.labels[:4])
     return (
-        f"{truth.path}: none of its boxes belongs to an image and label of these runs; it names "
+        f"{truth.path}: none of its regions belongs to an image and label of these runs; it names "
         f"{named!r} and the labels {labels}, the runs {own!r} and the labels "
         f"{', '.join(map(repr, shared.images.labels[:4]))}"
     )

@@ -16,6 +16,9 @@ from typika.errors import DataError
 
 Statistic = Callable[[ndarray], float]  # of how often each item counts
 
+# Of the published AUC-PR, in units of typicality: 0.02, ... 2e-7, falling.
+PUBLISHED_THRESHOLDS = 2.0 * 10.0 ** -np.linspace(2, 7, 1000)
+
 
 def average_precision(score: Float[ndarray, " n"], truth: Bool[ndarray, " n"]) -> float:
     """Area under the precision-recall steps, equal scores taken together.
@@ -29,12 +32,36 @@ def average_precision(score: Float[ndarray, " n"], truth: Bool[ndarray, " n"]) -
     positives = int(truth.sum())
     if not positives:
         raise DataError("average precision needs at least one true item")
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-score)  # the order of equal scores does not matter
     hits = np.cumsum(truth[order])
     last = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)  # end of each tie
     precision = hits[last] / (last + 1)
     recall = hits[last] / positives
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def published_auc_pr(score: Float[ndarray, "*shape"], truth: Bool[ndarray, "*shape"]) -> float:
+    """Area under precision over recall exactly as Siglidis et al. 2024 measured it.
+
+    A = Σ_k (R_k − R_{k−1}) (P_k + P_{k−1}) / 2 over 1000 thresholds t_k = 2 · 10^(−2 … −7), in
+    equal steps of the exponent, where P_k and R_k are of the pixels whose score exceeds t_k, and
+    P_k = 0 where there are none. Nothing is added at either end, so recall that is reached above
+    the first threshold, or not by the last, counts for nothing: A lies in [0, 1] and well below
+    average precision. The thresholds are absolute: A depends on the scale of the score, and can be
+    held against published figures only for the loss differences of the same kind of model. The
+    paper takes the mean over the images of a label, then over labels.
+
+    Raises DataError without a true item.
+    """
+    score, truth = np.ravel(score), np.ravel(truth)
+    positives = int(truth.sum())
+    if not positives:
+        raise DataError("the area under precision and recall needs at least one true item")
+    # k thresholds lie below a score: it exceeds the k last of them.
+    below = np.searchsorted(PUBLISHED_THRESHOLDS[::-1], score, side="left")
+    marked, hit = (_above(places, 1000)[::-1] for places in (below, below[truth]))
+    precision, recall = hit / np.maximum(marked, 1), hit / positives
+    return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
 
 
 def pointing_hit(score: Float[ndarray, "H W"], truth: Bool[ndarray, "H W"]) -> bool:
@@ -63,6 +90,74 @@ def overlap_share(box: tuple[int, int, int, int], other: tuple[int, int, int, in
     down = min(box[3], other[3]) - max(box[1], other[1])
     area = (other[2] - other[0]) * (other[3] - other[1])
     return max(across, 0) * max(down, 0) / area if area > 0 else 0.0
+
+
+# ------------------------------------------------------------- overlap at a threshold that is fit
+
+
+def overlaps_above(
+    score: Float[ndarray, "H W"], truth: Bool[ndarray, "H W"], thresholds: Float[ndarray, " k"]
+) -> Float[ndarray, " k"]:
+    """IoU of the truth with the pixels whose score is at least each threshold, in [0, 1]."""
+    order = np.argsort(thresholds)
+    reached = np.searchsorted(thresholds[order], score.ravel(), side="right")
+    marked, hit = (_above(places, len(thresholds)) for places in (reached, reached[truth.ravel()]))
+    found = np.empty(len(thresholds))
+    found[order] = hit / np.maximum(marked + truth.sum() - hit, 1)
+    return found
+
+
+def _above(places: Int[ndarray, " n"], count: int) -> Int[ndarray, " k"]:
+    """How many of `places` exceed 0, 1, ... count - 1."""
+    found: ndarray = np.bincount(places, minlength=count + 1)[::-1].cumsum()[::-1][1:]
+    return found
+
+
+def fitted_on_the_other_half(
+    curves: Float[ndarray, "n k"], half: Bool[ndarray, " n"]
+) -> Float[ndarray, " n"]:
+    """Each item's value at the threshold that is best, in the mean, for the other half.
+
+    curves: value of each item at each of k thresholds. Neither half is measured at a threshold
+    that it helped to choose. nan where the other half is empty. Of equal means the first wins.
+    """
+    found = np.full(len(curves), np.nan)
+    for own in (half, ~half):
+        if own.any() and not own.all():
+            found[own] = curves[own][:, int(np.argmax(curves[~own].mean(axis=0)))]
+    return found
+
+
+def half_of_groups(
+    group: Int[ndarray, " n"], generator: np.random.Generator
+) -> Bool[ndarray, " n"]:
+    """Mark the items of a random half of the groups; of an odd number the smaller half."""
+    groups = np.unique(group)
+    return np.isin(group, generator.permutation(groups)[: len(groups) // 2])
+
+
+# ------------------------------------------------------------------------------- position priors
+
+
+def distance_to_centre(height: int, width: int) -> Float[ndarray, "h w"]:
+    """Minus the distance to the centre of the image, whose sides count as 1: a bare guess."""
+    rows, columns = np.mgrid[:height, :width]
+    across, down = (columns + 0.5) / width - 0.5, (rows + 0.5) / height - 0.5
+    return -np.hypot(across, down)
+
+
+def mean_of_other_groups(
+    total: Float[ndarray, "g h w"], count: Int[ndarray, " g"]
+) -> Float[ndarray, "g h w"]:
+    """For each group the mean map of all others: (Σ total − total_g) / (Σ count − count_g).
+
+    total: sum of the maps of each group, in relative coordinates on one grid; count: how many.
+    nan for a group beside which there is none.
+    """
+    others = count.sum() - count
+    mean = (total.sum(axis=0) - total) / np.maximum(others, 1)[:, None, None]
+    mean[others == 0] = np.nan
+    return mean
 
 
 # --------------------------------------------------------------------- agreement of two answers
@@ -175,6 +270,17 @@ class Bootstrap:
     def values(self, statistic: Statistic) -> Float[ndarray, " draws"]:
         """The statistic of the items themselves, then of every resampling."""
         return np.array([statistic(times.astype(np.int64)) for times in self.times])
+
+    def means(self, values: Float[ndarray, " n"]) -> Float[ndarray, " draws"]:
+        """The mean of the values that are known: of the items, then of every resampling.
+
+        nan where a resampling has no such item.
+        """
+        known = np.isfinite(values)
+        times = self.times[:, known].astype(np.float64)
+        total = times.sum(axis=1)
+        sums = times @ values[known]
+        return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
 
 
 def ratio(above: Real[ndarray, " n"], below: Real[ndarray, " n"]) -> Statistic:

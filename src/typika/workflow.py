@@ -329,6 +329,7 @@ def write_report(mining: Mining, config: MineConfig) -> None:
 
     run = mining.run
     causes = {"cluster": run.output_digest("cluster"), "score": run.output_digest("score"),
+              "evidence": run.output_digest("evidence"),
               "report": settings.as_values(config.report)}  # fmt: skip
 
     def compute() -> None:

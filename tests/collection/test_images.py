@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from imagery import class_folders, encoded, picture, write
 from PIL import Image, ImageEnhance
 
+from pictures import draw_photo
 from typika.collection._files import natural_order
 from typika.collection.images import ImageCollection, Skipped
 from typika.errors import ConfigError, DataError
@@ -54,6 +55,17 @@ def images(root: Path, n: int) -> None:
 
 
 # Class folders --------------------------------------------------------------------------------
+
+
+def test_a_table_that_was_opened_by_name_finds_its_images_again(tmp_path: Path) -> None:
+    for number in range(4):
+        draw_photo(tmp_path / f"{number}.jpg", number % 2, number)
+    table = tmp_path / "list.csv"
+    table.write_text("file_name,label\n0.jpg,a\n1.jpg,b\n2.jpg,a\n3.jpg,b\n")
+    collection = ImageCollection.open(table)
+    collection.save(tmp_path / "saved")
+    again = ImageCollection.restore(tmp_path / "saved", table)
+    assert again.load(0).tobytes() == collection.load(0).tobytes()
 
 
 def test_class_folders(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from typika.errors import DataError
 from typika.mining import comparison
 from typika.mining.comparison import (
     Located,
@@ -23,7 +22,7 @@ from typika.mining.comparison import (
     match,
     most_changed,
     most_typical,
-    truth_mask,
+    truth_shape,
 )
 
 SIDE = 20
@@ -202,8 +201,8 @@ def test_the_most_changed_and_the_most_typical() -> None:
 
 
 def test_maps_against_boxes_in_closed_form() -> None:
-    truth = truth_mask(8, 8, [(0.0, 0.0, 4.0, 8.0)])
-    assert truth.mean() == 0.5
+    truth = np.zeros((8, 8), bool)
+    truth[:, :4] = True
     ramp = -np.arange(8.0)[None].repeat(8, axis=0)
     found = located(0, ramp, -ramp, truth)
     assert (found.precision_before, found.hit_before, found.hit_after) == (1, 1, 0)
@@ -211,11 +210,10 @@ def test_maps_against_boxes_in_closed_form() -> None:
     assert found.area == 0.5
 
 
-def test_small_boxes_survive_and_boxes_elsewhere_are_refused() -> None:
-    assert truth_mask(4000, 2000, [(1999.2, 1000.1, 1999.4, 1000.3)]).sum() == 1
-    assert truth_mask(4000, 2000, [(-50.0, -50.0, 4050.0, 2050.0)]).all()
-    with pytest.raises(DataError, match="outside of its image of 40 x 20 pixels"):
-        truth_mask(40, 20, [(40.0, 0.0, 60.0, 20.0)])
+def test_truth_has_the_proportions_of_its_image_and_no_more_pixels_than_it() -> None:
+    assert truth_shape(4000, 2000) == (128, 256)
+    assert truth_shape(90, 40) == (40, 90)
+    assert truth_shape(5000, 3) == (1, 256)
 
 
 def test_localisation_of_a_run_against_itself_gains_nothing() -> None:

@@ -67,7 +67,7 @@ def test_a_full_table_gives_every_figure(rng: np.random.Generator, tmp_path: Pat
     assert figures["Label told, diffusion classifier"] == 0.75
     assert figures["Label told, rival"] == 0.5
     assert figures["Label told, always the most frequent"] == 0.5
-    assert len(figures) == 5
+    assert len(figures) == 6
 
 
 def test_without_other_labels_the_null_is_held_against_the_rival(
@@ -125,3 +125,18 @@ def test_maps_on_disk_cope_with_what_a_run_lacks(monkeypatch: pytest.MonkeyPatch
     assert (maps["x", "a"].evidence == np.full((4, 6), 5.0)).all()
     assert maps["y", "b"].evidence is None
     assert maps["y", "b"].contrast is not None
+
+
+def test_labels_known_by_heart_are_named(tmp_path: Path, rng: np.random.Generator) -> None:
+    columns = score_table(rng)
+    level = rng.normal(scale=0.01, size=8)
+    level[[2, 3]] += 1.0  # of the second label, trained on
+    columns |= {"null": [np.full(24, value, np.float32) for value in level]}
+    columns |= {"label": ["a", "a", "b", "b"] * 2, "trained_on": [True] * 4 + [False] * 4}
+    scores, _ = found(columns, tmp_path)
+    mining: Any = SimpleNamespace(collection=SimpleNamespace(labels=("a", "b")), config=CONFIG)
+    gap = {row.name: row for row in baselines(scores, mining)}[
+        "The same, trained on less held out"
+    ]
+    assert gap.value == pytest.approx(level[:4].mean() - level[4:].mean())
+    assert gap.note.endswith("surely above zero for b")

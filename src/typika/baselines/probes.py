@@ -145,9 +145,9 @@ def rival_loss(
     return functional.cross_entropy(pooled(logits, batch, config.pooled_at), label)
 
 
-def rival_path(folder: Path, number: int) -> Path:
-    """Where the rival of a scale lies in a run folder."""
-    return folder / "model" / "rival" / f"{number}.safetensors"
+def rival_path(folder: Path, number: int, fold: str = "") -> Path:
+    """Where the rival of a scale lies in a run folder; of a cross-fit, that of one fold."""
+    return folder / "model" / "rival" / fold / f"{number}.safetensors"
 
 
 def load_rival(path: Path, dimensions: int, n_labels: int, config: RivalConfig) -> CellClassifier:

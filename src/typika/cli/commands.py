@@ -203,12 +203,37 @@ def compare(
     Args:
         before: Folder of a finished run.
         after: Folder of another, over the same images.
-        regions: Boxes to hold both maps against: CSV (file_name,label,x,y,width,height) or COCO.
+        regions: Truth to hold both maps against: boxes as CSV (file_name,label,x,y,width,height),
+            COCO or VOC, or a folder of masks.
         out: HTML file, or folder; compare/BEFORE-AFTER by default.
     """
     from typika import comparison
 
     print(comparison.compare(before, after, regions, out).page)
+
+
+@app.command
+def evaluate(
+    run: Path,
+    *,
+    regions: Path,
+    before: Path | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Measure how well the maps of a run find what people drew, beside guesses about position.
+
+    Args:
+        run: Folder of a run that has been scored.
+        regions: Truth: boxes as CSV (file_name,label,x,y,width,height), COCO .json or Pascal VOC
+            .xml, or a folder of .xml files or of .png masks.
+        before: Folder of another run over the same images, as one that was not finetuned.
+        out: Folder of the page, the tables and the sheet; RUN/evaluation by default.
+        workers: Processes; one per core by default.
+    """
+    from typika import localisation
+
+    print(localisation.evaluate(run, regions, before, out, workers=workers).page)
 
 
 @app.command

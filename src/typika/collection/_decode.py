@@ -134,12 +134,19 @@ def decode_bytes(content: bytes, draft: int | None) -> tuple[Image.Image, tuple[
     Raises:
         Unreadable: with the reason.
     """
+    with reading(content, FORMATS) as image:
+        return _upright_rgb(image, draft)
+
+
+@contextmanager
+def reading(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Open an image at our limits; whatever is wrong with it becomes an `Unreadable`."""
     if not content:
         raise Unreadable("the file is empty")
     with _pillow_at_our_limits():
         try:
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
-                return _upright_rgb(image, draft)
+            with Image.open(BytesIO(content), formats=formats) as image:
+                yield image
         except _BOMBS as error:
             raise Unreadable(f"too large: more than {PIXEL_LIMIT:,} pixels") from error
         except UnidentifiedImageError as error:

@@ -30,7 +30,7 @@ from PIL import Image
 from typika.collection._decode import Unreadable, decode, decode_bytes, read_bytes
 from typika.collection._dialect import Dialect
 from typika.collection._files import Skipped, natural_order
-from typika.collection._halves import halves
+from typika.collection._halves import halves, units
 from typika.collection._labels import Bin
 from typika.collection._scan import Assembled, assemble, scan
 from typika.collection._stored import read_row
@@ -273,11 +273,21 @@ class ImageCollection:
         Raises:
             ConfigError: there is no such column.
         """
+        return halves(self._bound(by), self.label_index, len(self.labels), seed)
+
+    def units(self, by: str = "group") -> np.ndarray:
+        """Number (n,) int64 the smallest sets of rows that share no group and no near-duplicates.
+
+        Raises:
+            ConfigError: there is no column `by`.
+        """
+        return units(self._bound(by))
+
+    def _bound(self, by: str) -> tuple[pa.Array, ...]:
         if by not in self.table.column_names:
             listed = ", ".join(self.table.column_names)
             raise ConfigError(f"split by {by!r}: no such column; choose one of {listed}")
-        bound = self.table[by].combine_chunks(), self.table["duplicate"].combine_chunks()
-        return halves(bound, self.label_index, len(self.labels), seed)
+        return self.table[by].combine_chunks(), self.table["duplicate"].combine_chunks()
 
     def save(self, folder: Path) -> None:
         """Write `collection.parquet` and `skipped.csv`, each whole or not at all.
@@ -300,7 +310,7 @@ class ImageCollection:
 
         Args:
             folder: where `save` wrote.
-            root: the folder that file names are relative to.
+            root: the folder that file names are relative to, or the table in it that was opened.
 
         Raises:
             DataError: the files are missing or damaged.
@@ -315,7 +325,7 @@ class ImageCollection:
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
         table = table.replace_schema_metadata(None)
-        return cls(root, table, tuple(skipped), tuple(notes))
+        return cls(root.parent if root.is_file() else root, table, tuple(skipped), tuple(notes))
 
 
 def _write(table: pa.Table, where: Any) -> None:

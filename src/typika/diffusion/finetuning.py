@@ -35,7 +35,7 @@ from typika.diffusion.checkpoints import (
     without_bars,
 )
 from typika.diffusion.latents import LatentStore
-from typika.diffusion.models import batch_rows
+from typika.diffusion.models import batch_rows, denoiser_folder
 from typika.diffusion.sampling import sample
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.stable import Placement, StableConfig, StableDenoiser
@@ -183,6 +183,7 @@ class Finetuning:
     contexts: Sequence[int]
     placement: Placement
     folder: Path
+    fold: str = ""  # of a cross-fit, in which every fold has a network of its own
 
     @property
     def config(self) -> StableConfig:
@@ -190,9 +191,14 @@ class Finetuning:
         return self.lessons.config
 
     @property
+    def place(self) -> Path:
+        """Where checkpoints and the result go."""
+        return denoiser_folder(self.folder, self.fold)
+
+    @property
     def result(self) -> Path:
         """Where the finetuned weights go: a diffusers network, or LoRA weights."""
-        return self.folder / "model" / "denoiser" / self.config.finetune
+        return self.place / self.config.finetune
 
     def run(self) -> list[dict[str, Any]]:
         """Finetune, or go on; returns the rows of metrics.jsonl. All ranks call this."""
@@ -203,7 +209,7 @@ class Finetuning:
         return rows
 
 
-def finetuned(checkpoint: Checkpoint, config: StableConfig, folder: Path) -> Any:
+def finetuned(checkpoint: Checkpoint, config: StableConfig, folder: Path, fold: str = "") -> Any:
     """The network that scoring uses: as downloaded, finetuned, or with LoRA weights merged in.
 
     Raises:
@@ -211,7 +217,7 @@ def finetuned(checkpoint: Checkpoint, config: StableConfig, folder: Path) -> Any
     """
     if config.finetune == "none":
         return checkpoint.unet()
-    place = folder / "model" / "denoiser" / config.finetune
+    place = denoiser_folder(folder, fold) / config.finetune
     if not place.is_dir():
         raise ModelError(f"{place}: not there; run `typika train` on this run first")
     if config.finetune == "full":
@@ -337,15 +343,14 @@ class _Loop:
 
     @property
     def _checkpoints(self) -> list[Path]:
-        place = self.job.folder / "model" / "denoiser"
-        return sorted(place.glob("checkpoint-*"))
+        return sorted(self.job.place.glob("checkpoint-*"))
 
     def _save(self, done: int) -> None:
         if self.world.size > 1:  # what the leader writes is what every rank goes on with
             self.recent = [self.accelerator.reduce(loss, "mean") for loss in self.recent]
         if self.world.leads:
             tensors, metadata = self.trainer.state()
-            path = self.job.folder / "model" / "denoiser" / f"checkpoint-{done:07d}"
+            path = self.job.place / f"checkpoint-{done:07d}"
             pending = {f"pending/{number}": loss.reshape(1).float()
                        for number, loss in enumerate(self.recent)}  # fmt: skip
             with whole_folder(path) as temporary:
@@ -368,7 +373,12 @@ class _Loop:
     # --- results ---
 
     def _sheet(self, done: int) -> None:
-        path = self.job.folder / "samples" / f"images-{done * self.lessons.batch:08d}.jpg"
+        path = (
+            self.job.folder
+            / "samples"
+            / self.job.fold
+            / f"images-{done * self.lessons.batch:08d}.jpg"
+        )
         if self.world.leads and not path.exists():
             with self.accelerator.autocast():
                 sheet(self._sampler(), self.job.contexts, self.config, path)

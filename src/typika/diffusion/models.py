@@ -133,6 +133,11 @@ class CollectionModel(Protocol):
         ...
 
 
+def denoiser_folder(folder: Path, fold: str = "") -> Path:
+    """Where under a run folder the fitted denoiser lies; of a cross-fit, that of one fold."""
+    return folder / "model" / "denoiser" / fold
+
+
 def n_steps(n_images: int, batch: int, epochs: float, limits: tuple[int, int]) -> int:
     """Training steps for so many passes over the images, within limits."""
     least, most = limits
@@ -157,6 +162,7 @@ class EmbeddedModel:
     config: EmbeddedConfig
     optimiser: OptimiserConfig
     seed: int
+    fold: str = ""  # of a cross-fit; see `denoiser_folder`
 
     folders: ClassVar[tuple[tuple[str, ...], tuple[str, ...]]] = (
         ("latents", "model/space"),
@@ -299,7 +305,7 @@ class EmbeddedModel:
         return folder / "model" / "space" / f"{side}.safetensors"
 
     def _network_path(self, folder: Path, side: int) -> Path:
-        return folder / "model" / "denoiser" / f"{side}.safetensors"
+        return denoiser_folder(folder, self.fold) / f"{side}.safetensors"
 
 
 def fit_space_to(

@@ -49,14 +49,16 @@ SCORED_AT_ONCE = {"cuda": 64, "mps": 8, "cpu": 8}  # noisy latents, where memory
 class StableModel:
     """Stable Diffusion under a collection's prompts.
 
-    device: "auto", or the name of one. The built-in rival looks through the installed encoder, as
-    the embedded model does: an autoencoder's latents tell a small classifier next to nothing.
+    device_name: "auto", or the name of one. fold: of a cross-fit; see `denoiser_folder`.
+    The built-in rival looks through the installed encoder, as the embedded model does: an
+    autoencoder's latents tell a small classifier next to nothing.
     """
 
     config: StableConfig
     prompts: PromptTemplate
     seed: int
     device_name: str = "auto"
+    fold: str = ""
 
     shared: ClassVar[bool] = True
     in_turn: ClassVar[bool] = False
@@ -174,8 +176,9 @@ class StableModel:
             self.seed,
         )
         job = Finetuning(
-            self.checkpoint, lessons, collection.labels, contexts, self.placement, folder
-        )
+            self.checkpoint, lessons, collection.labels, contexts, self.placement, folder,
+            self.fold,
+        )  # fmt: skip
         with self._threads():
             return job.run()
 
@@ -207,7 +210,7 @@ class StableModel:
 
     def denoisers(self, labels: tuple[str, ...], folder: Path) -> tuple[Denoiser, ...]:
         """The network under the labels' prompts, ready to score."""
-        unet = finetuned(self.checkpoint, self.config, folder)
+        unet = finetuned(self.checkpoint, self.config, folder, self.fold)
         unet = placed(unet, self.placement, compiled=self.config.compile)
         texts = [*(self.prompts.text(label) for label in labels), self.prompts.null_text]
         given = self.checkpoint.embed(texts, self.placement.device)

@@ -7,15 +7,13 @@ label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from typika.collection.regions import Box
-from typika.errors import DataError
 from typika.evaluation import (
     Bootstrap,
     Estimate,
@@ -23,7 +21,6 @@ from typika.evaluation import (
     adjusted_rand,
     area_fraction,
     average_precision,
-    boxes_mask,
     correlation,
     intersection_over_union,
     median,
@@ -323,27 +320,10 @@ class Localisation:
     area: float
 
 
-def truth_mask(width: int, height: int, boxes: Iterable[Box]) -> Bool[ndarray, "H W"]:
-    """Boxes in pixels of an image as a mask of at most LONGEST pixels a side.
-
-    A box keeps every pixel that it touches. Raises DataError where all lie outside of the image.
-    """
-    boxes = list(boxes)
+def truth_shape(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns at which the maps of an image are held against its truth."""
     scale = min(1.0, LONGEST / max(width, height))
-    columns, rows = (max(1, round(side * scale)) for side in (width, height))
-    across, down = columns / width, rows / height
-    corners = [
-        (int(np.floor(left * across)), int(np.floor(top * down)),
-         int(np.ceil(right * across)), int(np.ceil(bottom * down)))
-        for left, top, right, bottom in boxes
-        if left < width and top < height and right > 0 and bottom > 0
-    ]  # fmt: skip
-    if not corners:
-        raise DataError(
-            f"the box {boxes[0]} lies outside of its image of {width} x {height} pixels; give "
-            "(left, top, right, bottom) in pixels of the original image"
-        )
-    return boxes_mask(rows, columns, corners)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def located(image: int, before: Map, after: Map, truth: Bool[ndarray, "H W"]) -> Located:

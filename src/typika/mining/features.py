@@ -48,3 +48,10 @@ def pool(
     inside = features[:, down][:, :, across]
     pooled: ndarray = np.einsum("dhw,hw->d", inside, weights[np.ix_(down, across)])
     return pooled
+
+
+def window_weights(length: float, step: float, cells: int) -> Float[ndarray, "k cells"]:
+    """`cell_weights` of windows of one length along the axis 0..1, `step` lengths apart."""
+    count = max(1, round((1 - length) / (step * length)) + 1)
+    starts = np.linspace(0, max(1 - length, 0), count)
+    return np.stack([cell_weights(start, min(start + length, 1.0), cells) for start in starts])

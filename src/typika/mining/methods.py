@@ -112,8 +112,10 @@ def _figures(
     known = images.labels if label is None else (images.labels[label],)
     places = range(len(images.labels)) if label is None else (label,)
     expected = float(np.nanmean(area[own])) if np.isfinite(area[own]).any() else float("nan")
-    verdicts = method.verdicts and [method.verdicts[n] for n in places if n in method.verdicts]
-    aucs = [one for row in verdicts or () for one in row.auc[:FIRST] if np.isfinite(one)]
+    held = method.verdicts or {}
+    verdicts = [held[place] for place in places if place in held]
+    aucs = [one for row in verdicts for one in row.auc[:FIRST] if np.isfinite(one)]
+    significant = sum(row.n_significant for row in verdicts)
     return MethodFigures(
         label=None if label is None else known[0],
         n_images=len(own),
@@ -121,7 +123,7 @@ def _figures(
         n_clusters=sum(method.n_clusters.get(n, 0) for n in places),
         told=_mean(method.told[own], resampled, _most_frequent(images, method.told, own)),
         overlap=overlaps.share(own, resampled) if overlaps else Share(),
-        n_significant=None if verdicts is None else sum(row.n_significant for row in verdicts),
+        n_significant=None if method.verdicts is None else significant,
         auc=float(np.median(aucs)) if aucs else float("nan"),
         n_located=int(np.isfinite(area[own]).sum()),
         precision=_mean(method.precision[own], resampled, expected),

@@ -1,6 +1,6 @@
 """The stages of mining, in the order of the paper's method section.
 
-    collect -> encode -> train -> score -> select -> cluster
+    collect -> encode -> train -> score -> select -> cluster -> evidence
 
 Each stage reads what earlier ones left in the run folder, writes files of its own, and is skipped
 where its causes have not changed.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,13 +30,15 @@ from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
-from typika.mining import baseline, scoring, stages
+from typika.mining import baseline, evidence, scoring, stages
 from typika.mining.clusters import ClusterConfig
 from typika.mining.patches import SelectConfig
+from typika.mining.significance import SignificanceConfig
 from typika.mining.typicality import TypicalityConfig
 from typika.run import Run, Stage
 
-STAGES = ("collect", "encode", "train", "score", "select", "cluster")
+FOLDS = ("first", "second")  # of a cross-fit
+STAGES = ("collect", "encode", "train", "score", "select", "cluster", "evidence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +54,17 @@ class CollectionConfig:
     split_lists: tuple[str, ...] = ()  # "split=file.txt": the images of a split, one a line
     train_on: str = ""  # the split that the model is trained on; "": all images
     mine: str = ""  # the split that is scored and mined; "": all images
+    # True: two models, each fitted to one half of the groups and scoring the other.
+    cross_fit: bool = False
     weigh_duplicates: bool = False  # True: near-duplicate images all offer patches
 
     def __post_init__(self) -> None:
         Dialect(table=self.table, separator=self.separator, split_lists=self.split_lists)
+        if self.cross_fit and self.train_on != self.mine:
+            raise ConfigError(
+                f"cross_fit with train_on={self.train_on!r} and mine={self.mine!r}: what is mined "
+                "was not trained on anyway; leave cross_fit out, or give both the same split"
+            )
 
     def open(self, source: Path, workers: int) -> ImageCollection:
         """Read the collection that the settings describe; see `ImageCollection.open`.
@@ -115,10 +124,17 @@ class MiningConfig:
     score: TypicalityConfig = field(default_factory=TypicalityConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    significance: SignificanceConfig = field(default_factory=SignificanceConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed={self.seed}: need a whole number from 0 to 2147483647")
+        if self.baseline.of_maps and self.collection.cross_fit:
+            raise ConfigError(
+                f"cross_fit is for the diffusion model, not for {self.baseline.name}; leave it out"
+            )
+        if self.score.racing and self.collection.cross_fit:
+            raise ConfigError("racing does not go with cross_fit; leave one of them out")
         if self.score.racing and not isinstance(self.model, StableConfig):
             raise ConfigError("racing is for Stable Diffusion; the embedded model needs none")
 
@@ -137,6 +153,7 @@ class Mining:
     config: MiningConfig
     workers: int
     device: str = "auto"  # of models that can use one
+    fold: str = ""  # of a cross-fit: whose model `model` is
 
     @property
     def folder(self) -> Path:
@@ -145,8 +162,12 @@ class Mining:
 
     @property
     def model(self) -> CollectionModel:
-        """The kind of model that the configuration asks for."""
-        return collection_model(self.config, self.device)
+        """The kind of model that the configuration asks for; of a cross-fit, that of the fold.
+
+        Outside of the folds, where any model will do for the features of patches, the first.
+        """
+        first = FOLDS[0] if self.config.collection.cross_fit else ""
+        return collection_model(self.config, self.device, self.fold or first)
 
     @property
     def collection(self) -> ImageCollection:
@@ -204,18 +225,18 @@ class Mining:
         return Stage(name="train", causes=causes, outputs=outputs, shared=model.shared)
 
     def _train(self) -> None:
-        model = self.model
-
         def compute() -> None:
             if self.config.baseline.of_maps:
                 baseline.train(self)
                 return
-            collection = self.collection
-            trained_on = training_images(collection, self.config)
-            rows = model.train(collection, trained_on, self.folder, self.workers)
+            collection, rows = self.collection, []
+            for fold in folds(self, collection):
+                own = fold.mining
+                rows += own.model.train(collection, fold.trained_on, self.folder, self.workers)
+                if ranks.world().leads:
+                    rows += stages.train_rivals(own, collection, fold.trained_on)
             if not ranks.world().leads:
                 return
-            rows += stages.train_rivals(self, collection, trained_on)
             lines = [json.dumps(row) for row in rows]
             write_text(self.folder / "metrics.jsonl", "\n".join(lines) + "\n")
 
@@ -252,9 +273,20 @@ class Mining:
             Stage(name="cluster", causes=causes, outputs=outputs), lambda: stages.cluster(self)
         )
 
+    def _evidence(self) -> None:
+        causes = self._causes(
+            "collect", "encode", "train", "score", "cluster", seed=self.config.seed,
+            significance=self.config.significance, select=self.config.select, splits=self._splits,
+        )  # fmt: skip
+        outputs = ("verdicts.parquet", "verdicts.csv")
+        self.run.stage(
+            Stage(name="evidence", causes=causes, outputs=outputs), lambda: evidence.gather(self)
+        )
+
     @property
-    def _splits(self) -> tuple[str, str]:
-        return self.config.collection.train_on, self.config.collection.mine
+    def _splits(self) -> tuple[str | bool, ...]:
+        options = self.config.collection
+        return options.train_on, options.mine, options.cross_fit
 
     @property
     def _choice(self) -> Mapping[str, Any]:
@@ -273,14 +305,43 @@ class Mining:
         return {**{stage: self.run.output_digest(stage) for stage in earlier}, **values}
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One model of a run: what it is fitted to, and whose maps it makes.
+
+    trained_on, scored: (n,) bool rows of the collection.
+    """
+
+    mining: Mining
+    trained_on: Bool[ndarray, " n"]
+    scored: Bool[ndarray, " n"]
+
+
+def folds(mining: Mining, collection: ImageCollection) -> tuple[Fold, ...]:
+    """The models of a run: one, or with `cross_fit` two that each score what they never saw."""
+    everything = np.ones(len(collection), dtype=bool)
+    if not mining.config.collection.cross_fit:
+        return (Fold(mining, training_images(collection, mining.config), everything),)
+    used = collection.in_split(mining.config.collection.train_on)
+    first, _ = collection.split_halves(mining.config.seed)
+    half = np.isin(np.arange(len(collection)), first)
+    return (
+        Fold(replace(mining, fold=FOLDS[0]), used & half, ~half),
+        Fold(replace(mining, fold=FOLDS[1]), used & ~half, half),
+    )
+
+
 def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[ndarray, " n"]:
     """Which images the model is fitted to: all of a split but a share of the groups of each label.
 
     The held-out images are scored and mined like the others; they tell how much of what the model
     knows it knows of images that it never saw. Labels with fewer than ten groups hold out none,
-    and so do all where another split is mined than the one trained on.
+    and so do all where another split is mined than the one trained on. With `cross_fit` no image
+    is scored by a model that was fitted to it: none is marked.
     """
     options = config.collection
+    if options.cross_fit:
+        return np.zeros(len(collection), dtype=bool)
     trained_on = collection.in_split(options.train_on)
     if options.train_on and options.mine not in ("", options.train_on):
         return trained_on
@@ -296,7 +357,9 @@ def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[n
     return trained_on
 
 
-def collection_model(config: MiningConfig, device: str = "auto") -> CollectionModel:
+def collection_model(
+    config: MiningConfig, device: str = "auto", fold: str = ""
+) -> CollectionModel:
     """The kind of model that a configuration asks for; loads nothing.
 
     A baseline of maps needs but the encoder, whatever the model.
@@ -304,11 +367,11 @@ def collection_model(config: MiningConfig, device: str = "auto") -> CollectionMo
     if isinstance(config.model, StableConfig) and not config.baseline.of_maps:
         from typika.diffusion.stable_model import StableModel
 
-        return StableModel(config.model, config.prompt.template(), config.seed, device)
-    return embedded_model(config)
+        return StableModel(config.model, config.prompt.template(), config.seed, device, fold)
+    return embedded_model(config, fold)
 
 
-def embedded_model(config: MiningConfig) -> EmbeddedModel:
+def embedded_model(config: MiningConfig, fold: str = "") -> EmbeddedModel:
     """The embedded model: the one asked for, or the one whose features stand beside another."""
     own = config.model if isinstance(config.model, EmbeddedConfig) else EmbeddedConfig()
-    return EmbeddedModel(own, config.optimiser, config.seed)
+    return EmbeddedModel(own, config.optimiser, config.seed, fold)

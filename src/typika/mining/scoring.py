@@ -175,7 +175,7 @@ def open_rivals(mining: Mining, collection: ImageCollection) -> Rivals:
     """The trained rival of each scale, with the features that it reads."""
     found = []
     for number, store in enumerate(mining.model.rival_latents(len(collection), mining.folder)):
-        path = rival_path(mining.folder, number)
+        path = rival_path(mining.folder, number, mining.fold)
         n_labels = len(collection.labels)
         found.append((load_rival(path, store.channels, n_labels, mining.config.rival), store))
     return tuple(found)
@@ -226,7 +226,10 @@ def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Densit
 def _pilot(
     mining: Mining, collection: ImageCollection, rows: Int[ndarray, " n"], advance: Advance
 ) -> list[Density]:
-    model, config = mining.model, mining.config
+    from typika.mining.pipeline import folds
+
+    # How levels vary is the same for both models of a cross-fit: the first is asked.
+    model, config = folds(mining, collection)[0].mining.model, mining.config
     stores = model.latents(len(collection), mining.folder)
     denoisers = model.denoisers(collection.labels, mining.folder)
     batch = model.batch_size(config.score.n_draws, mining.folder)
@@ -268,11 +271,20 @@ def _score_parts(
 ) -> None:
     if not parts:
         return
-    scorer = Scorer.open(mining, collection, densities)
+    from typika.mining.pipeline import folds
+
+    scorers = [
+        (fold.scored, Scorer.open(fold.mining, collection, densities))
+        for fold in folds(mining, collection)
+    ]
     for part in parts:
         rows = mined_rows(mining, collection, part)
-        labels = [int(collection.label_index[row]) for row in rows]
-        write_scores(mining, collection, part, rows, scorer.score(rows, labels, advance))
+        found: dict[int, dict[str, Any]] = {}
+        for scored, scorer in scorers:
+            own = [row for row in rows if scored[row]]
+            labels = [int(collection.label_index[row]) for row in own]
+            found |= dict(zip(own, scorer.score(own, labels, advance), strict=True))
+        write_scores(mining, collection, part, rows, [found[row] for row in rows])
 
 
 def race(mining: Mining, collection: ImageCollection, densities: Sequence[Density]) -> None:

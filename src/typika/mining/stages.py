@@ -61,7 +61,7 @@ def _train_rival(
     config = mining.config
     history = train_rival(
         config.rival, config.optimiser, store, label_index, n_labels, trained_on,
-        rival_path(mining.folder, number), config.seed * 103 + number,
+        rival_path(mining.folder, number, mining.fold), config.seed * 103 + number,
     )  # fmt: skip
     advance(1)
     return history

@@ -33,8 +33,15 @@ from typika.report.budget import (
     Shelf,
     by_importance,
 )
+from typika.report.evidence import (
+    badge_records,
+    confound_table,
+    label_verdict,
+    verdict_records,
+)
 from typika.report.pictures import as_base64, jpeg_base64, map_record, shrink
 from typika.report.records import (
+    BadgeRecord,
     Baseline,
     ClusterRecord,
     HeatMaps,
@@ -46,6 +53,7 @@ from typika.report.records import (
     PatchRecord,
     ReportInputs,
     RunFacts,
+    VerdictRecord,
 )
 
 __all__ = [
@@ -383,6 +391,7 @@ def _assemble(
         for label, shelf in zip(labels, kept, strict=True)
     )
     axis = _axis(records)
+    families, confounds = confound_table(inputs.evidence)
     return Page(
         facts=inputs.facts,
         summary=_summary(records, inputs.facts.baseline),
@@ -396,6 +405,8 @@ def _assemble(
         decimals=_decimals(axis),
         limits=_limits(images.records),
         left_out=_left_out(inputs, table, shelves, patches, plan, images, max_megabytes),
+        families=families,
+        confounds=confounds,
     )
 
 
@@ -442,22 +453,34 @@ def _label_record(
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
     clusters = cluster_rows(inputs.clusters, label)
     rows = clusters[: len(kept.clusters)]
+    verdicts, badges = verdict_records(inputs.evidence), badge_records(inputs.evidence)
     return LabelRecord(
         label=label,
         n_images=counted.get(label, len({table.image_id[row] for row in typical})),
         n_patches=len(typical),
         n_clusters=len(clusters),
         clusters=tuple(
-            _cluster_record(row, [places[member] for member in members])
+            _cluster_record(
+                row,
+                [places[member] for member in members],
+                verdicts.get((label, row["cluster"])),
+                badges.get((label, row["cluster"]), ()),
+            )
             for row, members in zip(rows, kept.clusters, strict=True)
         ),
         random=tuple(places[row] for row in kept.random),
         negative=tuple(places[row] for row in kept.negative),
         random_median=_number(float(np.median(random))) if len(random) else None,
+        verdict=label_verdict(label, [row["cluster"] for row in clusters], verdicts, badges),
     )
 
 
-def _cluster_record(row: dict, members: Iterable[int]) -> ClusterRecord:
+def _cluster_record(
+    row: dict,
+    members: Iterable[int],
+    verdict: VerdictRecord | None,
+    badges: tuple[BadgeRecord, ...],
+) -> ClusterRecord:
     return ClusterRecord(
         cluster=row["cluster"],
         rank=row["rank"],
@@ -467,6 +490,8 @@ def _cluster_record(row: dict, members: Iterable[int]) -> ClusterRecord:
         low=_number(row["low"]),
         high=_number(row["high"]),
         members=tuple(members),
+        verdict=verdict,
+        badges=badges,
     )
 
 

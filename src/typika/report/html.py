@@ -1,4 +1,4 @@
-"""A `Page` or `ComparisonPage` -> one self-contained HTML file.
+"""A `Page`, `ComparisonPage` or `EvaluationPage` -> one self-contained HTML file.
 
 Nothing that a user names may become markup or script. Three walls: jinja2 escapes every value in
 the template; the data lie in JSON blocks in which `<`, `>`, `&` and the two line separators are
@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.comparison_records import ComparisonPage
+from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 
@@ -37,6 +38,11 @@ def write_report(page: Page, path: Path) -> None:
 def write_comparison(page: ComparisonPage, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
     _write(render_comparison(page), path)
+
+
+def write_evaluation(page: EvaluationPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_evaluation(page), path)
 
 
 def _write(text: str, path: Path) -> None:
@@ -80,6 +86,13 @@ def render_methods(page: MethodsPage) -> str:
     """The whole HTML text of a comparison of methods, which needs no script."""
     style = "".join(map(_template, ("report.css", "compare.css", "methods.css")))
     template = _environment().from_string(_template("methods.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def render_evaluation(page: EvaluationPage) -> str:
+    """The whole HTML text of an evaluation, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css")))
+    template = _environment().from_string(_template("evaluation.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
 
 
@@ -145,6 +158,9 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
             "low": cluster.low,
             "high": cluster.high,
             "members": cluster.members,
+            "verdict": cluster.verdict
+            and [cluster.verdict.verdict, cluster.verdict.figure, cluster.verdict.text],
+            "badges": [[badge.badge, badge.text] for badge in cluster.badges],
         }
         for cluster in label.clusters
     ]
@@ -157,6 +173,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
         "random": label.random,
         "negative": label.negative,
         "randomMedian": label.random_median,
+        "verdict": label.verdict,
     }
 
 

@@ -112,6 +112,19 @@ class RunFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the evidence stage found; None where it was not asked.
+
+    verdicts: a row per cluster; badges: a row per cluster and test for an artefact; confounds: a
+    row per label and family of nuisances (`mining/evidence.py`, `artefacts.py`, `confounds.py`).
+    """
+
+    verdicts: pa.Table | None = None
+    badges: pa.Table | None = None
+    confounds: pa.Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything a report is made of; `patches` and `clusters` have the columns named above."""
 
@@ -120,6 +133,7 @@ class ReportInputs:
     maps: Mapping[tuple[str, str], HeatMaps]  # (image_id, label) -> maps; may lack some
     images: Callable[[str], Image.Image]  # image_id -> upright RGB original
     facts: RunFacts
+    evidence: Evidence = field(default_factory=Evidence)
 
     def __post_init__(self) -> None:
         _require_columns("patches", self.patches, PATCH_COLUMNS)
@@ -166,6 +180,23 @@ class PatchRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerdictRecord:
+    """Whether a cluster holds on images that the model never saw."""
+
+    verdict: str  # one of mining.significance.VERDICTS
+    figure: str  # "AUC 0.93 (0.87 to 0.96)", or ""
+    text: str  # the evidence in plain sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadgeRecord:
+    """A sign that a cluster is an artefact, with the evidence for it."""
+
+    badge: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterRecord:
     """One cluster: a row of the report."""
 
@@ -177,6 +208,8 @@ class ClusterRecord:
     low: float | None  # 95% interval of the median
     high: float | None
     members: tuple[int, ...]  # places in Page.patches, closest to the centre first
+    verdict: VerdictRecord | None = None
+    badges: tuple[BadgeRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +224,7 @@ class LabelRecord:
     random: tuple[int, ...]
     negative: tuple[int, ...]
     random_median: float | None  # of all random patches, the ones left out included
+    verdict: str = ""  # a sentence on all its clusters together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +251,14 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfoundRow:
+    """How well each family of nuisances tells one label from the others."""
+
+    label: str
+    cells: tuple[tuple[str, bool], ...]  # of each family: AUC with interval, whether it explains
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """A whole report, ready for the template."""
 
@@ -232,3 +274,5 @@ class Page:
     decimals: int  # behind the point, for every typicality on the page
     limits: tuple[float | None, ...]  # full colour of contrast, null, evidence; None: no such map
     left_out: tuple[str, ...]  # sentences: what the size budget cost
+    families: tuple[str, ...] = ()  # of nuisances: columns of `confounds`
+    confounds: tuple[ConfoundRow, ...] = ()

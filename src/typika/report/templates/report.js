@@ -75,7 +75,17 @@
 
   // ------------------------------------------------------------------------------ clusters
 
-  const view = { label: 0, beside: null, words: [], least: -Infinity, size: 1, sort: "typicality" };
+  const view = { label: 0, beside: null, words: [], least: -Infinity, size: 1, sort: "typicality", only: "" };
+  // A sign beside the word: verdicts are told apart without colour.
+  const SIGNS = { significant: "●", suggestive: "◐", "not shown": "○", "not tested": "–" };
+  const CALLED = { significant: "Holds on unseen images", suggestive: "May hold", "not shown": "Not shown to hold", "not tested": "Not tested" };
+  const ONLY = {
+    "": () => true,
+    significant: (c) => c.verdict?.[0] === "significant",
+    clean: (c) => !c.badges.length,
+    "significant clean": (c) => c.verdict?.[0] === "significant" && !c.badges.length,
+    badged: (c) => c.badges.length > 0,
+  };
   const haystacks = new Map(); // patch -> folded file name and metadata
 
   function matches(patch) {
@@ -87,7 +97,7 @@
   /** The clusters of a label that pass the filter, in the chosen order, with matching members. */
   function visibleClusters(label) {
     const found = page.labels[label].clusters
-      .filter((c) => c.size >= view.size && (c.typicality ?? -Infinity) >= view.least)
+      .filter((c) => c.size >= view.size && (c.typicality ?? -Infinity) >= view.least && ONLY[view.only](c))
       .map((cluster) => ({ cluster, members: cluster.members.map((i) => patches[i]).filter(matches) }))
       .filter(({ members }) => members.length || !view.words.length);
     const order = view.sort === "size"
@@ -137,6 +147,19 @@
     return box;
   }
 
+  /** The verdict and the badges of a cluster: a word each, the evidence behind it when opened. */
+  function evidence(cluster) {
+    const parts = cluster.badges.map(([badge, text]) =>
+      make("details", { className: "badge" }, make("summary", { textContent: `▲ ${badge}` }), make("p", { textContent: text })));
+    if (cluster.verdict) {
+      const [verdict, figure, text] = cluster.verdict;
+      const summary = make("summary", {}, make("span", { className: "sign", textContent: SIGNS[verdict], ariaHidden: "true" }), ` ${CALLED[verdict]}`);
+      parts.unshift(make("details", { className: `verdict ${verdict.replace(" ", "-")}` }, summary, make("p", { textContent: text })));
+      if (figure) parts[0].querySelector("summary").append(make("span", { className: "figure quiet", textContent: figure }));
+    }
+    return parts.length ? [make("div", { className: "evidence" }, ...parts)] : [];
+  }
+
   function clusterRow(label, { cluster, members }) {
     const missing = view.words.length ? 0 : cluster.size - members.length;
     const interval = cluster.low === null || cluster.high === null ? "no interval"
@@ -147,7 +170,7 @@
       whisker(label, cluster),
       make("p", { className: "counts quiet", textContent: `${count(cluster.size, "patch", "patches")} · ${count(cluster.images, "image", "images")}` }),
       make("p", { className: "interval-number quiet", textContent: interval }));
-    return make("li", { className: "cluster" }, head, tiles(members, SHOWN, missing));
+    return make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing), ...evidence(cluster)));
   }
 
   function controls(label, name, key, text) {
@@ -169,12 +192,18 @@
       make("p", { className: "quiet", textContent: `${count(facts.images, "image", "images")} · ` +
         `${count(facts.patches, "typical patch", "typical patches")} · ${count(facts.allClusters, "cluster", "clusters")}` +
         (facts.clusters.length < facts.allClusters ? `, the first ${facts.clusters.length} in this file` : "") }));
-    const list = make("ol", { className: "clusters" }, ...found.map((entry) => clusterRow(label, entry)));
+    if (facts.verdict) head.append(make("p", { className: "quiet", textContent: facts.verdict }));
+    // What looks like an artefact stands apart, and is as typical as it is.
+    const flawed = found.filter(({ cluster }) => cluster.badges.length);
+    const sound = found.filter(({ cluster }) => !cluster.badges.length);
+    const rows = (entries) => (entries.length ? [make("ol", { className: "clusters" }, ...entries.map((entry) => clusterRow(label, entry)))] : []);
+    const apart = flawed.length ? [make("h4", { className: "apart", textContent: "Marked as likely artefacts: paper, frame, scanner or exposure rather than what is shown" })] : [];
+    const lists = [...rows(sound), ...apart, ...rows(flawed)];
     const empty = facts.clusters.length ? "No cluster passes the filter." : "Nothing was selected for this label.";
     const random = facts.randomMedian === null ? "" : ` Their median typicality is ${number(facts.randomMedian)}.`;
     const save = make("button", { type: "button", className: "csv", textContent: "Download CSV of these rows" });
     save.addEventListener("click", () => download(label, visibleClusters(label)));
-    panel.replaceChildren(head, found.length ? list : make("p", { className: "quiet", textContent: empty }),
+    panel.replaceChildren(head, ...(found.length ? lists : [make("p", { className: "quiet", textContent: empty })]),
       ...controls(label, "For comparison: random patches", "random", "Taken anywhere in the label’s images." + random),
       ...controls(label, "For comparison: least typical patches", "negative", "What the label explains worst."),
       make("div", { className: "buttons" }, save));
@@ -275,9 +304,12 @@
       view.least = read("least", -Infinity);
       view.size = read("size", 1);
       view.sort = byId("sort").value;
+      view.only = byId("only").value;
       refilter();
     };
-    for (const id of ["text", "least", "size", "sort"]) byId(id).addEventListener("input", apply);
+    const clusters = page.labels.flatMap((facts) => facts.clusters);
+    byId("only").parentNode.hidden = !clusters.some((c) => c.verdict || c.badges.length);
+    for (const id of ["text", "least", "size", "sort", "only"]) byId(id).addEventListener("input", apply);
     byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
     const beside = byId("beside");
     page.labels.forEach((facts, label) => beside.append(make("option", { value: String(label), textContent: short(labelName(label), 60) })));
@@ -301,12 +333,13 @@
 
   function csv(label, found) {
     const facts = page.labels[label];
-    const header = ["label", "selection", "cluster_rank", "cluster", "rank", "file_name", "left", "top", "right", "bottom",
+    const header = ["label", "selection", "cluster_rank", "cluster", "verdict", "badges", "rank", "file_name", "left", "top", "right", "bottom",
       "typicality", "error", "typicality_null", "evidence", "distance", ...page.metadataColumns];
-    const rank = new Map(facts.clusters.map((c) => [c.cluster, c.rank]));
+    const of = new Map(facts.clusters.map((c) => [c.cluster, c]));
+    const known = (p) => (p.selection === "typical" ? of.get(p.cluster) : undefined);
     const controls = [...facts.random, ...facts.negative].map((i) => patches[i]).filter(matches);
     const rows = [...found.flatMap(({ members }) => members), ...controls].map((p) =>
-      [facts.name, p.selection, p.selection === "typical" ? rank.get(p.cluster) : null, p.cluster, p.rank, p.file, ...p.box,
+      [facts.name, p.selection, known(p)?.rank, p.cluster, known(p)?.verdict?.[0], known(p)?.badges.map(([badge]) => badge).join("; "), p.rank, p.file, ...p.box,
         p.typicality, p.error, p.typicalityNull, p.evidence, p.distance, ...page.metadata[p.metadata]]);
     return [header, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
   }
