@@ -14,7 +14,7 @@ import pyarrow as pa
 from typika.mining.methods import MethodFigures, Share
 from typika.report.budget import FRAME_BYTES, MEGABYTE
 from typika.report.build import RESERVE
-from typika.report.comparison import decimal, percent
+from typika.report.comparison import PER_CENT, decimal, percent
 from typika.report.comparison_records import Cell, Picture
 from typika.report.methods_records import (
     Centre,
@@ -92,11 +92,10 @@ def _lead(inputs: MethodsInputs) -> Iterator[str]:
 
 def _columns(inputs: MethodsInputs) -> Iterator[str]:
     yield from ("Typical patches", "Clusters", "Label told, held out", "Overlap with the first")
-    yield "Overlap by chance"
     if inputs.tested:
         yield from ("Significant clusters", "Held-out AUC")
     if inputs.regions:
-        yield from ("Average precision", "Pointing", "Best patches that hit", "Hits by chance")
+        yield from ("Average precision", "Pointing", "Best patches that hit")
 
 
 def _cells(inputs: MethodsInputs, run: MethodRun) -> Iterator[Cell]:
@@ -105,7 +104,6 @@ def _cells(inputs: MethodsInputs, run: MethodRun) -> Iterator[Cell]:
     yield Cell(text=f"{row.n_clusters:,}")
     yield _share(row.told)
     yield _share(row.overlap)
-    yield Cell(text=percent(row.overlap.chance))
     if inputs.tested:
         yield Cell(text="—" if row.n_significant is None else f"{row.n_significant:,}")
         yield Cell(text=decimal(row.auc))
@@ -113,17 +111,18 @@ def _cells(inputs: MethodsInputs, run: MethodRun) -> Iterator[Cell]:
         yield _share(row.precision, as_decimal=True)
         yield _share(row.pointing)
         yield _share(row.hits)
-        yield Cell(text=percent(row.hits.chance))
 
 
 def _share(share: Share, *, as_decimal: bool = False) -> Cell:
     spell = decimal if as_decimal else percent
     one = share.estimate
-    small = ""
+    small = []
     if math.isfinite(one.low):
-        low, high = spell(one.low), spell(one.high)
-        small = f"{low if as_decimal else low.split(chr(0xA0))[0]} to {high}"
-    return Cell(text=spell(one), small=small)
+        low, high = spell(one.low).removesuffix(PER_CENT), spell(one.high)
+        small.append(f"{low} to {high}")
+    if math.isfinite(share.chance):
+        small.append(f"chance {spell(share.chance)}")
+    return Cell(text=spell(one), small=" · ".join(small))
 
 
 # --------------------------------------------------------------------------------------- strips
