@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tiny_clip
 import typika
 from test_cli import code
 from test_comparison import TINY, draw, tiny
 from typika import config as settings
-from typika.errors import ConfigError
+from typika.errors import ConfigError, ModelError
 from typika.evaluation import intersection_over_union
 from typika.mining.baseline import probe_config
 from typika.mining.scores import ScoredMaps
@@ -209,3 +210,17 @@ def test_neighbours_end_in_the_same_report(run: MiningRun, tmp_path: Path) -> No
     page = found.report.read_text(encoding="utf-8")
     assert "Baseline: HOG and colour neighbours" in page
     assert "5 nearest of 500 patches" in page
+
+
+def test_clip_ends_in_the_same_report(run: MiningRun, tmp_path: Path) -> None:
+    folder = tiny_clip.build(tmp_path / "clip")
+    own = settings.as_values(recorded(run.folder)[1])
+    config = settings.build(MineConfig, own, {"baseline": {"clip": str(folder)}})
+    found = baseline("clip-diff", run, tmp_path / "diff", config=config, workers=1)
+    assert ScoredMaps(found.folder)[0]["null"].shape == (4, 4)
+    page = found.report.read_text(encoding="utf-8")
+    assert "Baseline: CLIP diff" in page
+    config = settings.build(MineConfig, own, {"baseline": {"clip": str(tmp_path / "none")}})
+    with pytest.raises(ModelError, match="no such folder"):
+        baseline("clip-sim", run, tmp_path / "sim", config=config, workers=1)
+    assert not (tmp_path / "sim").exists()

@@ -22,6 +22,7 @@ FLOORS = (
     {"mining"},
     {"report", "cost"},
     {"workflow", "comparison", "localisation"},
+    {"methods"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

@@ -49,7 +49,7 @@ def build(folder: Path, *, prediction: str = "epsilon", xl: bool = False) -> Pat
     names = ("", "_2") if xl else ("",)
     for suffix in names:
         text_encoder(folder / f"text_encoder{suffix}", text_width, projected=bool(suffix))
-        _tokenizer(folder / f"tokenizer{suffix}")
+        tokenizer(folder / f"tokenizer{suffix}")
     kind = "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline"
     index = {"_class_name": kind, "_diffusers_version": "0.42.1",
              "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
@@ -87,11 +87,11 @@ def text_encoder(folder: Path, width: int, *, projected: bool) -> None:
     kind(config).save_pretrained(folder)
 
 
-def _tokenizer(folder: Path) -> None:
+def tokenizer(folder: Path) -> None:
     """Bytes as words, with no merges."""
     from transformers import CLIPTokenizer
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     symbols = [chr(code) for code in printable]
     symbols += [chr(256 + number) for number in range(256 - len(printable))]

@@ -23,6 +23,7 @@ _HOMES = {
     "TypikaError": "typika.errors",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
+    "compare_methods": "typika.methods",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
 }
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typika.errors import TypikaError as TypikaError
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
+    from typika.methods import compare_methods as compare_methods
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
     from typika.workflow import baseline as baseline

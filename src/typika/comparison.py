@@ -60,7 +60,7 @@ def compare(
         DataError: the runs share no image under the same label, or `regions` cannot be used.
     """
     sides = _open(before, after)
-    page = _page_path(out, *sides)
+    page = page_path(out, "-".join(side.name for side in sides), "compare.html")
     truth = None if regions is None else Regions.read(Path(regions))
     shared = Shared.of(*sides)
     for note in shared.notes:
@@ -72,11 +72,15 @@ def compare(
     return Comparison(page, table)
 
 
-def _page_path(out: str | Path | None, before: Side, after: Side) -> Path:
+def page_path(out: str | Path | None, runs: str, name: str) -> Path:
+    """Where a page goes: the .html file `out`, or `name` in the folder `out` or compare/`runs`.
+
+    Raises ConfigError where there is something else.
+    """
     if out is None:
-        return Path("compare") / f"{before.name}-{after.name}" / "compare.html"
+        return Path("compare") / runs / name
     path = Path(out)
-    page = path if path.suffix.lower() in (".html", ".htm") else path / "compare.html"
+    page = path if path.suffix.lower() in (".html", ".htm") else path / name
     for place in page.parents:
         if place.exists() and not place.is_dir():
             raise ConfigError(f"{place}: is a file; pass --out with a folder or an .html file")
@@ -183,20 +187,22 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Shared:
-    """The images that both runs hold under the same label."""
+    """The images that all runs hold under the same label."""
 
     keys: tuple[Key, ...]  # in the order of the first run's collection
-    rows: tuple[np.ndarray, np.ndarray]  # of either collection
+    rows: tuple[np.ndarray, ...]  # of each collection
     images: SharedImages
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, before: Side, after: Side) -> Shared:
+    def of(cls, *sides: Side) -> Shared:
         """Match by content and label. Raises DataError where nothing matches."""
-        keys = tuple(key for key in before.rows if key in after.rows)
+        before = sides[0]
+        keys = tuple(key for key in before.rows if all(key in side.rows for side in sides))
         if not keys:
-            raise DataError(_nothing_shared(before, after))
-        rows = [np.array([side.rows[key] for key in keys]) for side in (before, after)]
+            strange = [side for side in sides if not before.rows.keys() & side.rows.keys()]
+            raise DataError(_nothing_shared(before, strange[0] if strange else sides[-1]))
+        rows = [np.array([side.rows[key] for key in keys]) for side in sides]
         table = before.collection.table.take(pa.array(rows[0]))
         present = {label for _, label in keys}
         labels = tuple(label for label in before.collection.labels if label in present)
@@ -209,7 +215,7 @@ class Shared:
             height=table["height"].to_numpy().astype(np.int64),
             labels=labels,
         )
-        return cls(keys, (rows[0], rows[1]), images, tuple(_partly(before, after, len(keys))))
+        return cls(keys, tuple(rows), images, tuple(_partly(sides, len(keys))))
 
     @cached_property
     def place(self) -> dict[Key, int]:
@@ -231,18 +237,19 @@ def _nothing_shared(before: Side, after: Side) -> str:
     )
 
 
-def _partly(before: Side, after: Side, n_shared: int) -> Iterator[str]:
-    """What the reader must know of images that only one run has."""
-    for side in (before, after):
+def _partly(sides: Sequence[Side], n_shared: int) -> Iterator[str]:
+    """What the reader must know of images that not all runs have."""
+    others = "the other run" if len(sides) == 2 else "every other run"
+    for side in sides:
         only = len(side.rows) - n_shared
         if only:
             yield (
-                f"{only:,} of the {len(side.rows):,} images of {side.name} are not in the other "
-                "run under the same label; no figure counts them."
+                f"{only:,} of the {len(side.rows):,} images of {side.name} are not in {others} "
+                "under the same label; no figure counts them."
             )
 
 
-def _tops(side: Side, shared: Shared) -> tuple[TopPatches, np.ndarray]:
+def tops(side: Side, shared: Shared) -> tuple[TopPatches, np.ndarray]:
     """The typical patches on shared images, and their rows in patches.parquet."""
     patches = side.patches
     places = np.array([shared.place.get(key, -1) for key in _keys(patches)], dtype=np.int64)
@@ -269,7 +276,7 @@ def _tops(side: Side, shared: Shared) -> tuple[TopPatches, np.ndarray]:
 def _inputs(before: Side, after: Side, shared: Shared, truth: Regions | None) -> ComparisonInputs:
     """Everything that the page shows."""
     correlations, located = _read_maps(before, after, shared, truth)
-    (first, first_rows), (second, second_rows) = _tops(before, shared), _tops(after, shared)
+    (first, first_rows), (second, second_rows) = tops(before, shared), tops(after, shared)
     matches = numbers.match(first, second)
     date = time.strftime("%Y-%m-%d")
     return ComparisonInputs(
@@ -310,12 +317,12 @@ def _read_maps(
                 for side, rows in zip((before, after), shared.rows, strict=True)
             )
             correlations[place] = numbers.map_correlation(first, second)
-            mask = None if truth is None else _truth(before, shared, place, truth)
+            mask = None if truth is None else truth_of(before, shared, place, truth)
             if mask is not None and mask.any():
                 located.append(numbers.located(place, first, second, mask))
             advance(1)
     if regions is not None and not located:
-        raise DataError(_no_truth(regions, before, shared))
+        raise DataError(no_truth(regions, before, shared))
     return correlations, located
 
 
@@ -329,7 +336,7 @@ def names_of_images(*collections: ImageCollection) -> list[tuple[str, ...]]:
     return [(image_id, *files) for image_id, files in names.items()]
 
 
-def _truth(side: Side, shared: Shared, place: int, truth: Regions) -> np.ndarray | None:
+def truth_of(side: Side, shared: Shared, place: int, truth: Regions) -> np.ndarray | None:
     """The mask of an image for its label, or None where nothing is known of it."""
     image_id, label = shared.keys[place]
     if not truth.has([image_id], label):
@@ -342,7 +349,8 @@ def _truth(side: Side, shared: Shared, place: int, truth: Regions) -> np.ndarray
         raise DataError(f"{truth.path}, {name}: {error}") from error
 
 
-def _no_truth(truth: Regions, before: Side, shared: Shared) -> str:
+def no_truth(truth: Regions, before: Side, shared: Shared) -> str:
+    """What to say where no region belongs to any of the images."""
     named = truth.names[0]
     own = before.collection.table["file_name"][int(shared.rows[0][0])].as_py()
     labels = ", ".join(repr(label) for label in truth.labels[:4])

@@ -31,7 +31,6 @@ class Material:
     run: Path
     seed: int
     workers: int = 1
-    device: str = "cpu"  # of baselines that can use one
 
     @property
     def folder(self) -> Path:

@@ -196,20 +196,31 @@ def check(images: Path, *, what: What | None = None, workers: int | None = None)
 
 @app.command
 def compare(
-    before: Path, after: Path, *, regions: Path | None = None, out: Path | None = None
+    first: Path,
+    second: Path,
+    /,
+    *more: Path,
+    regions: Path | None = None,
+    out: Path | None = None,
 ) -> None:
-    """Show two finished runs over the same images side by side, with how far they agree.
+    """Show finished runs over the same images: two side by side, or more in one table.
 
     Args:
-        before: Folder of a finished run.
-        after: Folder of another, over the same images.
-        regions: Truth to hold both maps against: boxes as CSV (file_name,label,x,y,width,height),
+        first: Folder of a finished run, which the others are held against.
+        second: Folder of another, over the same images.
+        more: Folders of further ones: of baselines, say.
+        regions: Truth to hold the maps against: boxes as CSV (file_name,label,x,y,width,height),
             COCO or VOC, or a folder of masks.
-        out: HTML file, or folder; compare/BEFORE-AFTER by default.
+        out: HTML file, or folder; in compare/ by default.
     """
+    if more:
+        from typika import methods
+
+        print(methods.compare_methods((first, second, *more), regions, out).page)
+        return
     from typika import comparison
 
-    print(comparison.compare(before, after, regions, out).page)
+    print(comparison.compare(first, second, regions, out).page)
 
 
 @app.command

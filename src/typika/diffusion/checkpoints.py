@@ -213,9 +213,10 @@ class Checkpoint:
         return tokenizer, _load(kind, folder).requires_grad_(False).eval()
 
 
-def locate(name: str) -> Path:
+def locate(name: str, wanted: Sequence[str] = WANTED, unwanted: Sequence[str] = UNWANTED) -> Path:
     """The folder of a checkpoint: `name` itself, or what the hub's cache holds or fetches of it.
 
+    wanted, unwanted: patterns of the files to fetch, Stable Diffusion's unless others are given.
     With HF_HUB_OFFLINE set, as `--offline` does, nothing is fetched.
     Raises ModelError where there is none.
     """
@@ -236,7 +237,7 @@ def locate(name: str) -> Path:
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     try:
         found = snapshot_download(
-            name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED),
+            name, allow_patterns=list(wanted), ignore_patterns=list(unwanted),
             local_files_only=offline,
         )  # fmt: skip
     except (OSError, ValueError) as error:

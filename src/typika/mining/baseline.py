@@ -24,6 +24,7 @@ from typika.mining.scores import mined_parts, mined_rows, score_path, write_scor
 from typika.parallel import Advance, run_tasks
 
 if TYPE_CHECKING:
+    from typika.baselines.clip import Score
     from typika.mining.pipeline import Mining, MiningConfig
 
 PROBES: dict[str, dict[str, Any]] = {  # by name, how they differ from the configured rival
@@ -57,7 +58,7 @@ CHOICES = {
 }  # fmt: skip
 
 
-def map_baseline(config: MiningConfig) -> MapBaseline:
+def map_baseline(config: MiningConfig, device: str = "auto") -> MapBaseline:
     """The baseline of maps that a configuration names.
 
     Raises:
@@ -70,6 +71,11 @@ def map_baseline(config: MiningConfig) -> MapBaseline:
         from typika.baselines.neighbours import Neighbours
 
         return Neighbours(config.baseline.neighbours, config.baseline.bank)
+    if name in ("clip-sim", "clip-diff"):
+        from typika.baselines.clip import Clip
+
+        score: Score = "sim" if name == "clip-sim" else "diff"
+        return Clip(score, config.baseline.clip, config.prompt.template(), device)
     raise ConfigError(f"baseline.name={name!r}: draws no maps in this version")
 
 
@@ -105,7 +111,6 @@ def material(mining: Mining, collection: ImageCollection) -> Material:
         run=mining.folder,
         seed=mining.config.seed,
         workers=mining.workers,
-        device=mining.device,
     )
 
 
@@ -114,7 +119,7 @@ def train(mining: Mining) -> None:
     collection = mining.collection
     given = material(mining, collection)
     rows = stages.train_rivals(mining, collection, given.trained_on)
-    rows += map_baseline(mining.config).fit(given)
+    rows += map_baseline(mining.config, mining.device).fit(given)
     lines = [json.dumps(row) for row in rows]
     write_text(mining.folder / "metrics.jsonl", "\n".join(lines) + "\n")
 
@@ -128,7 +133,7 @@ def score(mining: Mining) -> None:
         for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
-    workers = map_baseline(mining.config).processes(mining.workers)
+    workers = map_baseline(mining.config, mining.device).processes(mining.workers)
     hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
     tasks = [(mining, given, missing[hand::hands]) for hand in range(hands)]
     total = sum(len(mined_rows(mining, collection, part)) for part in missing)
@@ -139,7 +144,7 @@ def _score_parts(mining: Mining, given: Material, parts: list[int], advance: Adv
     if not parts:
         return
     collection = given.collection
-    draw = map_baseline(mining.config).open(given)
+    draw = map_baseline(mining.config, mining.device).open(given)
     rivals = scoring.open_rivals(mining, collection)
     for part in parts:
         rows = mined_rows(mining, collection, part)

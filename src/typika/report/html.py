@@ -23,6 +23,7 @@ from typika import console
 from typika.files import whole_file
 from typika.report.comparison_records import ComparisonPage
 from typika.report.localisation_records import EvaluationPage
+from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 
 TEMPLATES = resources.files("typika.report") / "templates"
@@ -73,6 +74,18 @@ def render_comparison(page: ComparisonPage) -> str:
     """The whole HTML text of a comparison, which needs no script."""
     style = _template("report.css") + _template("compare.css")
     template = _environment().from_string(_template("compare.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def write_methods(page: MethodsPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_methods(page), path)
+
+
+def render_methods(page: MethodsPage) -> str:
+    """The whole HTML text of a comparison of methods, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "methods.css")))
+    template = _environment().from_string(_template("methods.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
 
 
