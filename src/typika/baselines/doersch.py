@@ -82,7 +82,8 @@ class Detectors:
     row: (d, k) rows of the collection, best match first; box: (d, k, 4) left, top, right, bottom
     of the windows in pixels of those images; score: (d, k) w·x + b; positive: (d, k) whether the
     image has the label; discriminativeness: (d,) share of the k matches that have it; chance: that
-    share of all images searched; n_candidates: windows that were drawn.
+    share of all images searched; n_candidates: windows that were drawn; weights, bias: of each
+    detector, whose score of a window x is w·x + b.
     """
 
     label: str
@@ -93,6 +94,8 @@ class Detectors:
     discriminativeness: Float[ndarray, " d"]
     chance: float
     n_candidates: int
+    weights: Float[ndarray, "d 2112"]
+    bias: Float[ndarray, " d"]
 
     def table(self) -> pa.Table:
         """One row a match: a detector is a cluster, numbered from 0, its matches the members."""
@@ -174,6 +177,8 @@ def mine(
         discriminativeness=share[best],
         chance=float(images.positive[searched].mean()),
         n_candidates=len(candidates),
+        weights=weights[best],
+        bias=bias[best],
     )
 
 

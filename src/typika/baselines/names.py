@@ -25,7 +25,11 @@ class BaselineConfig:
     # CLIP by folder or by name on the hub; it must have safetensors.
     clip: str = "openai/clip-vit-large-patch14"
 
+    candidates: int = 25_000  # random windows of a label, of which detectors are made
+
     def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"candidates={self.candidates}: need at least 1")
         if not 1 <= self.neighbours < self.bank:
             raise ConfigError(
                 f"neighbours={self.neighbours}, bank={self.bank}: need 1 <= neighbours < bank"

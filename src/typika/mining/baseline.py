@@ -76,6 +76,11 @@ def map_baseline(config: MiningConfig, device: str = "auto") -> MapBaseline:
 
         score: Score = "sim" if name == "clip-sim" else "diff"
         return Clip(score, config.baseline.clip, config.prompt.template(), device)
+    if name == "doersch":
+        from typika.baselines.doersch import DoerschConfig
+        from typika.baselines.doersch_maps import Doersch
+
+        return Doersch(DoerschConfig(candidates=config.baseline.candidates))
     raise ConfigError(f"baseline.name={name!r}: draws no maps in this version")
 
 
