@@ -46,6 +46,9 @@ def test_the_published_area_in_closed_form() -> None:
     # From nothing (P = 0) to everything true at once: a triangle, not a square.
     perfect = np.where(truth, 1e-3, -1.0)
     assert evaluation.published_auc_pr(perfect, truth) == pytest.approx(1 / 2)
+    for height, area in ((0.021, 0), (0.0199, 1 / 2), (2.01e-7, 1 / 2), (1.99e-7, 0)):
+        found = evaluation.published_auc_pr(np.where(truth, height, -1.0), truth)
+        assert found == pytest.approx(area)
     with pytest.raises(DataError, match="at least one true item"):
         evaluation.published_auc_pr(score, np.zeros(4, bool))
 
