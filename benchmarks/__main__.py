@@ -10,18 +10,8 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = (
-    "demo",
-    "tiles",
-    "steel",
 SLOW = ("demo", "tiles", "steel", "xrays", "significance", "doersch", "scaling", "estimator",
         "agreement", "tiny", "planted", "gpu")  # fmt: skip
-    "estimator",
-    "agreement",
-    "tiny",
-    "planted",
-    "gpu",
-)
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ from typika.evaluation import distance_to_centre
 from typika.mining import patches
 from typika.mining.comparison import truth_shape
 from typika.mining.refinement import refine
-from typika.mining.typicality import image_typicality, other_labels
+from typika.mining.typicality import other_labels, typicality_maps
 from typika.parallel import Advance, default_workers, run_tasks
 
 SEEDS = (0, 1, 2)
@@ -109,14 +109,14 @@ def own_maps(task: Task, name: str, advance: Advance) -> dict[str, list[np.ndarr
     model.train(task.collection, task.train, folder, workers=1)
     denoisers = model.denoisers(task.collection.labels, folder)
     stores = model.latents(len(task.collection), folder)
-    designs = [noise_design(8, one.channels, one.log_snr_range, number)
+    designs = [noise_design("midpoints", 8, one.channels, number, side=model.canvas)
                for number, one in enumerate(denoisers)]  # fmt: skip
     found: dict[str, list[np.ndarray]] = {f"{name}, null": [], f"{name}, others": []}
     for row in task.test:
         label = int(task.collection.label_index[row])
         others = other_labels(label, len(task.collection.labels), 20, 0)
         scales = [
-            image_typicality(denoiser, store.latent(int(row)), label, others, design)
+            typicality_maps(denoiser, store.latent(int(row))[None], [(label, *others)], design)[0]
             for denoiser, store, design in zip(denoisers, stores, designs, strict=True)
         ]
         found[f"{name}, null"].append(mean_grid([one.null.mean for one in scales]))

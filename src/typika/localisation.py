@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ PARTS_AT_ONCE = 8  # part files that a task reads
 IMAGES_AT_ONCE = 16  # images that a task holds against their truth
 SHOWN_SIDE = 360  # pixels of the longer side of an image that is shown
 MOST_NAMED = 6  # labels or names that a message lists
+LONGEST_NAME = 80  # characters of each
 
 Grids = Mapping[str, np.ndarray]
 
@@ -163,11 +165,11 @@ class Subjects:
     def notes(self) -> Iterator[str]:
         """What of the file was not used, and why."""
         own, name = self.side.collection.labels, self.given.path.name
-        if self.given.strangers or self.regions.strangers:
-            strange = self.regions.strangers
+        strange = self.regions.strangers
+        if strange:
             yield (
-                f"{len(strange):,} of the {len(self.given.names):,} images that {name} names are "
-                f"not in the run, or it is not clear which they are: {_listed(strange)}."
+                f"Of the {len(self.given.names):,} names in {name}, {len(strange):,} stand for no "
+                f"image of the run, or it is not clear for which: {_listed(strange)}."
             )
         boxes = [region for regions in self.given.by_name.values() for region in regions]
         for label, count in Counter(region.label for region in boxes).items():
@@ -175,8 +177,8 @@ class Subjects:
                 near = difflib.get_close_matches(label, own, 1, 0.6)
                 hint = f" (is {near[0]!r} meant?)" if near else ""
                 yield (
-                    f"{label!r}, the label of {count:,} boxes of {name}, is no label of the "
-                    f"run{hint}: they count for nothing. The run has {_listed(own)}."
+                    f"{label!r} in {name} is no label of the run{hint}: what is drawn for it "
+                    f"(boxes: {count:,}) counts for nothing. The run has {_listed(own)}."
                 )
         yield from self._elsewhere(own)
 
@@ -191,11 +193,11 @@ class Subjects:
             label not in labels_of[image_id] for image_id, label in known if image_id in labels_of
         )
         if unmined:
-            yield f"{unmined:,} boxes lie on images that were not mined, which have no map."
+            yield f"Boxes on images that were not mined, which have no map: {unmined:,}."
         if foreign:
             yield (
-                f"{foreign:,} boxes lie on images that do not carry their label; maps are "
-                "for an image’s own label, so they are not counted."
+                f"Boxes on images that do not carry their label, so not counted (an image has a "
+                f"map for its own label alone): {foreign:,}."
             )
         absent = [label for number, label in enumerate(own) if number not in self.labels]
         if absent:
@@ -222,7 +224,10 @@ def _nothing_matches(side: Side, given: Regions, regions: Regions) -> str:
 
 def _listed(names: Sequence[str], count: int = MOST_NAMED) -> str:
     more = f" and {len(names) - count:,} more" if len(names) > count else ""
-    return ", ".join(repr(name) for name in names[:count]) + more
+    short = (
+        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names
+    )
+    return ", ".join(repr(name) for name in islice(short, count)) + more
 
 
 # ------------------------------------------------------------------------------ reading the maps
@@ -475,27 +480,27 @@ def _notes(
     empty = Counter(subjects.keys[place][1] for place, (one, _) in enumerate(measured)
                     if one is None)  # fmt: skip
     if empty:
-        counts = ", ".join(f"{count:,} of {label!r}" for label, count in empty.most_common(8))
-        yield f"The masks of {empty.total():,} images are empty and say nothing ({counts})."
+        counts = ", ".join(f"{count:,} of {label!r}" for label, count in sorted(empty.items()))
+        yield f"Images whose mask is empty, so not counted: {counts}."
     unread = sum(not read for _, read in measured)
     if unread:
         yield (
-            f"{unread:,} images could not be read any more: their refined maps are missing, and "
-            "they are not shown."
+            f"Images that could not be read any more, so not shown, and without a refined map: "
+            f"{unread:,}."
         )
     lacking = sum(numbers.BEFORE not in one for one in grids)
     if before is not None and lacking:
         yield (
-            f"{lacking:,} images with truth have no map in {before.name}; what concerns the run "
-            "before is measured on the others alone."
+            f"Images with truth that have no map in {before.name}: {lacking:,}. What concerns "
+            "the run before is measured on the others alone."
         )
     least = numbers.FEW_GROUPS
     few = [label for number, label in enumerate(found.labels)
            if 0 < len(np.unique(found.group[found.label == number])) < least]  # fmt: skip
     if few:
         yield (
-            f"Fewer than {least} groups of {_listed(few)} have truth: their intervals are narrower "
-            "than they should be."
+            f"Fewer than {least} groups of {_listed(few)} have truth: their intervals are "
+            "narrower than they should be."
         )
 
 

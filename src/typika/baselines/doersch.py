@@ -10,7 +10,8 @@ random windows of the label -> nearest neighbours of each in all images
 Followed is the paper, as far as it is known from its successors (Siglidis et al. 2024, Sec. 4.3),
 not their code: folds are disjoint, so a detector is never judged by what it was last trained on;
 windows are drawn without repetition; machines have a bias; detectors are ranked by the share of
-the label among their first fifty matches.
+the label among their first fifty matches. What judges them is held out from the last training
+only: earlier folds trained on it, and the first choice of candidates has seen all images.
 
 Legend: `d` detectors, `k` matches of each.
 """

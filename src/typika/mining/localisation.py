@@ -403,7 +403,7 @@ def shown_per_label(n_labels: int) -> int:
 
 def best_and_worst(
     found: Located, number: int, count: int
-) -> tuple[Int[ndarray, " m"], Int[ndarray, " m"]]:
+) -> tuple[Int[ndarray, " best"], Int[ndarray, " worst"]]:
     """Places of the images of a label where typicality exceeds chance most, and least.
 
     By average precision less the area of truth: large regions are found by any map. Worst first
@@ -415,7 +415,7 @@ def best_and_worst(
     n_groups = len(np.unique(found.group[own]))
     seen: set[int] = set()
 
-    def first_of_groups(places: Int[ndarray, " m"], most: int) -> Int[ndarray, " m"]:
+    def first_of_groups(places: Int[ndarray, " m"], most: int) -> Int[ndarray, " shown"]:
         chosen: list[int] = []
         for place in places:
             group = int(found.group[place])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from typika.collection.images import ImageCollection
@@ -56,11 +56,9 @@ def write_scores(
     part: int,
     rows: Sequence[int],
     found: Sequence[dict[str, Any]],
+    trained_on: Bool[ndarray, " n"],
 ) -> None:
-    """Write the records of a part's images."""
-    from typika.mining.pipeline import training_images
-
-    trained_on = training_images(collection, mining.config)
+    """Write the records of a part's images; `trained_on` marks rows of the collection."""
     images = collection.table.take(list(rows))
     columns = {
         "row": pa.array(rows, pa.int32()),

@@ -271,8 +271,9 @@ def _score_parts(
 ) -> None:
     if not parts:
         return
-    from typika.mining.pipeline import folds
+    from typika.mining.pipeline import folds, training_images
 
+    trained_on = training_images(collection, mining.config)
     scorers = [
         (fold.scored, Scorer.open(fold.mining, collection, densities))
         for fold in folds(mining, collection)
@@ -284,7 +285,8 @@ def _score_parts(
             own = [row for row in rows if scored[row]]
             labels = [int(collection.label_index[row]) for row in own]
             found |= dict(zip(own, scorer.score(own, labels, advance), strict=True))
-        write_scores(mining, collection, part, rows, [found[row] for row in rows])
+        records = [found[row] for row in rows]
+        write_scores(mining, collection, part, rows, records, trained_on)
 
 
 def race(mining: Mining, collection: ImageCollection, densities: Sequence[Density]) -> None:
@@ -307,6 +309,8 @@ def _race(
     parts: Sequence[int],
     advance: Advance,
 ) -> None:
+    from typika.mining.pipeline import training_images
+
     scorer = Scorer.open(mining, collection, densities)
     rounds = racing.rounds(scorer.scales[0].design.n_units)
     own = ranks.world().share(list(parts))
@@ -324,6 +328,7 @@ def _race(
         active = _still_open(mining, collection, number, parts, ratio)
         for part in own if number else []:  # no rank needs the round before any more
             _race_path(mining, number - 1, part).unlink(missing_ok=True)
+    trained_on = training_images(collection, mining.config)
     for part in own:
         tallies = racing.load_tallies(_race_path(mining, len(rounds) - 1, part), CPU)
         found = []
@@ -331,7 +336,7 @@ def _race(
             label = int(collection.label_index[row])
             found.append(scorer.record(row, label, scorer.contexts(label), one.maps()))
             advance(1)
-        write_scores(mining, collection, part, list(tallies), found)
+        write_scores(mining, collection, part, list(tallies), found, trained_on)
 
 
 def _box_ratio(mining: Mining, collection: ImageCollection, scorer: Scorer) -> float:

@@ -88,6 +88,7 @@ def _lead(inputs: EvaluationInputs, whole: Sequence[Verdict]) -> Iterator[str]:
     overall = next((one for one in whole if one.label is None), None)
     if overall is not None:
         yield sentence(overall, over_all=len(inputs.labels) > 1)
+        yield from _tally([one.outcome for one in whole if one.label is not None])
     elif everything is not None:
         yield (
             f"Typicality finds the drawn regions with an average precision of "
@@ -98,6 +99,16 @@ def _lead(inputs: EvaluationInputs, whole: Sequence[Verdict]) -> Iterator[str]:
         yield (
             f"Compared with “{inputs.before}” the average precision changes by "
             f"{_spelt(gain.estimate, signed)}."
+        )
+
+
+def _tally(outcomes: Sequence[str]) -> Iterator[str]:
+    """How typicality fares label by label, which a mean may hide."""
+    if outcomes:
+        beats, loses = (outcomes.count(outcome) for outcome in ("beats", "loses to"))
+        yield (
+            f"Label by label it beats the guess for {beats:,} of {len(outcomes):,}, loses to it "
+            f"for {loses:,} and is not told apart for {len(outcomes) - beats - loses:,}."
         )
 
 
