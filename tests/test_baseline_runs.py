@@ -50,8 +50,8 @@ def test_only_what_differs_is_computed(run: MiningRun, probe: MiningRun) -> None
     before, after = finished(run.folder), finished(probe.folder)
     same = {name for name in after if after[name] == before[name]}
     assert same == {"collect", "encode"}
-    part = "latents/64/part-00000.npy"
-    assert (run.folder / part).samefile(probe.folder / part)
+    for file in ("latents/64/part-00000.npy", "model/rival/0.safetensors"):
+        assert (run.folder / file).samefile(probe.folder / file)
     assert not (probe.folder / "model" / "denoiser").exists()
 
 

@@ -16,7 +16,7 @@ from typika.diffusion.encoders import load_encoder
 from typika.diffusion.models import load_at, n_steps
 from typika.diffusion.stable import StableConfig, fitted_size
 from typika.errors import ModelError
-from typika.mining.pipeline import MiningConfig
+from typika.mining.pipeline import MiningConfig, embedded_model
 
 # Seconds of one core: per cell of a training step, or per cell and noise draw of scoring, and what
 # each compared label adds to it.
@@ -32,9 +32,9 @@ FULL_GIGABYTES = 18.0  # of GPU memory for weights, gradients, moments and avera
 
 def cost(collection: ImageCollection, config: MiningConfig, workers: int) -> list[str]:
     """What mining would take, in plain sentences."""
-    if isinstance(config.model, StableConfig):
+    if isinstance(config.model, StableConfig) and not config.baseline.of_maps:
         return stable_cost(collection, config, config.model)
-    return embedded_cost(collection, config, config.model, workers)
+    return embedded_cost(collection, config, embedded_model(config).config, workers)
 
 
 def embedded_cost(
@@ -52,12 +52,22 @@ def embedded_cost(
     cells = sum(grids)
     score = len(collection) * cells * config.score.n_draws
     score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
+    if config.baseline.of_maps:
+        train = score = 0.0  # no denoiser; what the baseline itself takes is not foreseen
     seconds = ((encode + REST_SECONDS) * len(collection) + train + score) / workers
     disk = len(collection) * cells * model.dimensions * 2 / 1e9
+    more = " beside the baseline itself" if config.baseline.of_maps else ""
     return [
-        f"cost: about {max(1, round(seconds / 60))} min with {workers} processes, "
-        f"{disk:.1f} GB in the run folder, no download",
+        f"cost: about {max(1, round(seconds / 60))} min with {workers} processes{more}, "
+        f"{disk:.1f} GB in the run folder, {_download(config)}",
     ]
+
+
+def _download(config: MiningConfig) -> str:
+    clip = config.baseline.clip
+    if not config.baseline.name.startswith("clip") or is_here(clip, "config.json"):
+        return "no download"
+    return f"download of {clip}, a gigabyte or two"
 
 
 def _seconds_to_encode(collection: ImageCollection, model: EmbeddedConfig) -> float:

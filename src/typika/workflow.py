@@ -208,6 +208,8 @@ def baseline(
         source, own = recorded(finished)
         config = config or own
     config = with_baseline(config, name)
+    if config.baseline.of_maps:
+        causes(config)  # whatever the baseline needs and has not is told before a folder is made
     own_folder = default_folder(source)
     folder = Path(out) if out else own_folder.with_name(f"{own_folder.name}-{name}")
     if finished is not None and ranks.world().leads:
@@ -219,14 +221,11 @@ def baseline(
 
 
 def with_baseline(config: MineConfig, name: str) -> MineConfig:
-    """The same settings under a baseline. Raises ConfigError where it is none or not usable."""
+    """The same settings under a baseline. Raises ConfigError where there is none of the name."""
     if name not in NAMES:
         raise ConfigError(f"baseline {name!r}: expected one of {', '.join(NAMES)}")
     values = settings.as_values(config)
-    found = settings.build(MineConfig, values, {"baseline": {"name": name}})
-    if found.baseline.of_maps:
-        causes(found)  # whatever the baseline needs and has not is told before a folder is made
-    return found
+    return settings.build(MineConfig, values, {"baseline": {"name": name}})
 
 
 def is_run(folder: Path) -> bool:

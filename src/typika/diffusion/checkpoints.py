@@ -250,14 +250,14 @@ def locate(name: str, wanted: Sequence[str] = WANTED, unwanted: Sequence[str] = 
     return Path(found)
 
 
-def is_here(name: str) -> bool:
+def is_here(name: str, file: str = "model_index.json") -> bool:
     """Whether a checkpoint is a local folder, or in the hub's cache."""
     if Path(name).expanduser().is_dir():
         return True
     try:
         from huggingface_hub import try_to_load_from_cache
 
-        return isinstance(try_to_load_from_cache(name, "model_index.json"), str)
+        return isinstance(try_to_load_from_cache(name, file), str)
     except (ImportError, ValueError):
         return False
 

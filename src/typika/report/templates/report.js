@@ -434,7 +434,7 @@
       const facts = page.labels[patch.label];
       byId("viewer-title").textContent = labelName(patch.label);
       byId("viewer-score").textContent = `Typicality ${number(patch.typicality)}` +
-        (patch.error === null ? "" : ` ± ${number(patch.error)}`) +
+        (!patch.error ? "" : ` ± ${number(patch.error)}`) +
         (facts.randomMedian === null ? "" : ` (random patches of this label: ${number(facts.randomMedian)})`);
       byId("viewer-count").textContent = place < 0 ? "" : `${place + 1} of ${viewer.list.length}`;
       byId("viewer-previous").disabled = place <= 0;
