@@ -30,9 +30,9 @@ from typika.mining.localisation import (
     verdicts,
 )
 from typika.report.html import render_evaluation, write_evaluation
-from typika.report.localisation import build_evaluation, localisation_table
+from typika.report.localisation import build_evaluation, localisation_table, precise
 from typika.report.localisation_records import EvaluationInputs, ShownMap
-from typika.report.outlines import outlined, sheet_files
+from typika.report.outlines import caption, outlined, sheet_files
 
 VALUES = {TYPICALITY: 0.4, CENTRE: 0.2, LESS_MEAN: 0.3, CHANCE: 0.1}
 
@@ -137,6 +137,14 @@ def test_the_outline_runs_round_the_truth_and_hides_none_of_it() -> None:
     assert (everything[30, :4] != 90).any()  # along the edge it lies inside
     assert (everything[10:-10, 10:-10] == 90).all()
     assert outlined(picture, np.zeros((60, 90), bool)) is picture
+
+
+def test_small_figures_are_not_rounded_away() -> None:
+    spelt = [precise(value) for value in (0.0, 0.0031, 0.005, 0.314, float("nan"))]
+    assert spelt == ["0.00", "0.003", "0.01", "0.31", "—"]
+    assert "truth covers under 0.1\u00a0%" in caption(
+        dataclasses.replace(shown("a", "best"), area=0.0003)
+    )
 
 
 def test_the_sheet_is_the_same_each_time_and_none_without_images() -> None:

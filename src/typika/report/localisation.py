@@ -132,17 +132,28 @@ def sentence(verdict: Verdict, *, over_all: bool = False) -> str:
         means = "it is not shown that the maps know more than where such things usually lie"
     return (
         f"{said} With the mean map of the other images taken off it reaches {_spelt(left)}, where "
-        f"chance reaches {decimal(verdict.chance.estimate)}: {means}."
+        f"chance reaches {precise(verdict.chance.estimate)}: {means}."
     )
 
 
-def _spelt(estimate: Estimate, spell: Spell = decimal) -> str:
+def precise(value: Estimate | float) -> str:
+    """A figure with two decimals, with three where two would say 0.00, a dash where unknown."""
+    number = value.value if isinstance(value, Estimate) else value
+    return _three(number) if 0 < abs(number) < 0.005 else decimal(number)
+
+
+def _three(value: Estimate | float) -> str:
+    number = value.value if isinstance(value, Estimate) else value
+    return f"{number:.3f}" if math.isfinite(number) else "—"
+
+
+def _spelt(estimate: Estimate, spell: Spell = precise) -> str:
     if not math.isfinite(estimate.low):
         return f"{spell(estimate)} (too few groups for an interval)"
     return f"{spell(estimate)} ({spell(estimate.low)} to {spell(estimate.high)})"
 
 
-def _cell(figure: Figure | None, spell: Spell = decimal) -> Cell:
+def _cell(figure: Figure | None, spell: Spell = precise) -> Cell:
     if figure is None:
         return Cell(text="—")
     estimate = figure.estimate
@@ -198,11 +209,6 @@ def _methods(figures: Figures, label: str | None) -> Iterator[MethodRow]:
                 _cell(figures.get(label, method, PUBLISHED), _three),
             ),
         )
-
-
-def _three(value: Estimate | float) -> str:
-    number = value.value if isinstance(value, Estimate) else value
-    return f"{number:.3f}" if math.isfinite(number) else "—"
 
 
 def _whisker(estimate: Estimate, chance: Figure | None, top: float) -> Whisker:

@@ -131,8 +131,9 @@ def _tile(
 
 def caption(one: ShownMap) -> str:
     """What an image reached, in words."""
+    covers = percent(one.area) if one.area >= 0.0005 else "under 0.1\u00a0%"
     return (
-        f"average precision {decimal(one.precision)}, truth covers {percent(one.area)}, highest "
+        f"average precision {decimal(one.precision)}, truth covers {covers}, highest "
         f"value {'on' if one.hit else 'off'} it"
     )
 
