@@ -136,6 +136,17 @@ def sentence(verdict: Verdict, *, over_all: bool = False) -> str:
     )
 
 
+def precise(value: Estimate | float) -> str:
+    """A figure with two decimals, with three where two would say 0.00, a dash where unknown."""
+    number = value.value if isinstance(value, Estimate) else value
+    return _three(number) if 0 < abs(number) < 0.005 else decimal(number)
+
+
+def _three(value: Estimate | float) -> str:
+    number = value.value if isinstance(value, Estimate) else value
+    return f"{number:.3f}" if math.isfinite(number) else "—"
+
+
 def _spelt(estimate: Estimate, spell: Spell = precise) -> str:
     if not math.isfinite(estimate.low):
         return f"{spell(estimate)} (too few groups for an interval)"
@@ -198,17 +209,6 @@ def _methods(figures: Figures, label: str | None) -> Iterator[MethodRow]:
                 _cell(figures.get(label, method, PUBLISHED), _three),
             ),
         )
-
-
-def precise(value: Estimate | float) -> str:
-    """A figure with two decimals, with three where two would say 0.00, a dash where unknown."""
-    number = value.value if isinstance(value, Estimate) else value
-    return _three(number) if 0 < abs(number) < 0.005 else decimal(number)
-
-
-def _three(value: Estimate | float) -> str:
-    number = value.value if isinstance(value, Estimate) else value
-    return f"{number:.3f}" if math.isfinite(number) else "—"
 
 
 def _whisker(estimate: Estimate, chance: Figure | None, top: float) -> Whisker:
