@@ -21,7 +21,7 @@ def halves(
     Returns:
         Ascending int64 indices of either half.
     """
-    unit = _connected([_codes(column) for column in bound])
+    unit = connected(bound)
     order, start = _members(unit)
     generator = np.random.default_rng(seed)
     sizes = np.diff(start)
@@ -39,6 +39,11 @@ def halves(
         side[rows] = second
         np.add.at(counts[int(second)], labels, 1)
     return np.flatnonzero(~side), np.flatnonzero(side)
+
+
+def connected(bound: tuple[pa.Array, ...]) -> np.ndarray:
+    """Number (n,) int64 the sets of rows that agree in any column of `bound`, from 0 on."""
+    return _connected([_codes(column) for column in bound])
 
 
 def _codes(column: pa.Array) -> np.ndarray:
