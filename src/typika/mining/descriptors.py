@@ -62,6 +62,16 @@ def lab_of(rgb: UInt8[ndarray, "H W 3"]) -> Lab:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
+def rgb_of(lab: Lab) -> UInt8[ndarray, "H W 3"]:
+    """The sRGB pixels of a Lab image, colours outside cut off: the inverse of `lab_of`."""
+    y = (lab[..., 0] + 16) / 116
+    root = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    xyz = np.where(root**3 > 0.008856, root**3, (root - 16 / 116) / 7.787)
+    light = (xyz @ np.linalg.inv(_XYZ).T).clip(0, 1)
+    value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (255 * value).round().astype(np.uint8)
+
+
 # Rows give X, Y, Z of linear sRGB, each over that of the white point.
 _XYZ = (
     np.array(
