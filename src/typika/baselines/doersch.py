@@ -204,7 +204,7 @@ def label_images(collection: ImageCollection, label: str, n_folds: int, seed: in
     _, first = np.unique(2 * duplicate[1][rows] + positive[rows], return_index=True)
     rows = rows[np.sort(first)]
     rng = np.random.default_rng([seed, 0])
-    fold = divide(collection.units()[rows], positive[rows], n_folds, rng)
+    fold = divide(collection.units[rows], positive[rows], n_folds, rng)
     images = LabelImages(rows, positive[rows], fold)
     for kind, what in ((True, f"label {label!r}"), (False, "other labels")):
         if not all(len(images.where(kind, number)) for number in range(n_folds)):

@@ -113,6 +113,46 @@ def look(source: Path | bytes) -> Look:
     return Look(content_id(content), width, height, _perceptual_hash(grey), grey.tobytes())
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself beside its pixels."""
+
+    format: str  # as Pillow calls it, such as "JPEG"
+    n_bytes: int  # of the whole file
+    quantisation: int  # sum of a JPEG's tables: the higher, the coarser; 0 for other formats
+    n_tables: int  # of a JPEG
+    progressive: bool
+    exif: bool  # whether there is such a block
+    profile: bool  # whether there is a colour profile
+    dots_per_inch: float  # 0 where it does not say
+
+
+def header(source: Path | bytes) -> Header:
+    """Read what a file says of itself; decodes no pixel.
+
+    Raises:
+        Unreadable: as `decode`, as far as the header tells.
+    """
+    content = read_bytes(source)
+    with _pillow_at_our_limits():
+        try:
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                tables = getattr(image, "quantization", None) or {}
+                density = image.info.get("dpi") or (0,)
+                return Header(
+                    str(image.format),
+                    len(content),
+                    sum(sum(table) for table in tables.values()),
+                    len(tables),
+                    bool(image.info.get("progressive")),
+                    bool(image.info.get("exif")),
+                    bool(image.info.get("icc_profile")),
+                    float(density[0]),
+                )
+        except (UnidentifiedImageError, *_BOMBS, *_DAMAGE) as error:
+            raise Unreadable(f"no header that can be read ({error})") from error
+
+
 def content_id(content: bytes) -> str:
     """Name an image after its file's bytes: 16 hexadecimal digits."""
     return blake2b(content, digest_size=8).hexdigest()

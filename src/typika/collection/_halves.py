@@ -21,7 +21,7 @@ def halves(
     Returns:
         Ascending int64 indices of either half.
     """
-    unit = units(bound)
+    unit = connected(bound)
     order, start = _members(unit)
     generator = np.random.default_rng(seed)
     sizes = np.diff(start)
@@ -41,8 +41,8 @@ def halves(
     return np.flatnonzero(~side), np.flatnonzero(side)
 
 
-def units(bound: tuple[pa.Array, ...]) -> np.ndarray:
-    """Number (n,) the sets of rows that are linked by equal values in any column of `bound`."""
+def connected(bound: tuple[pa.Array, ...]) -> np.ndarray:
+    """Number (n,) int64 the sets of rows that agree in any column of `bound`, from 0 on."""
     return _connected([_codes(column) for column in bound])
 
 

@@ -27,10 +27,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from typika.collection._decode import Unreadable, decode, decode_bytes, read_bytes
+from typika.collection._decode import (
+    Header,
+    Unreadable,
+    decode,
+    decode_bytes,
+    header,
+    read_bytes,
+)
 from typika.collection._dialect import Dialect
 from typika.collection._files import Skipped, natural_order
-from typika.collection._halves import halves, units
+from typika.collection._halves import connected, halves
 from typika.collection._labels import Bin
 from typika.collection._scan import Assembled, assemble, scan
 from typika.collection._stored import read_row
@@ -45,7 +52,7 @@ from typika.collection._tables import (
 from typika.errors import ConfigError, DataError
 from typika.files import whole_file, write_text
 
-__all__ = ["Dialect", "ImageCollection", "Skipped", "decode"]
+__all__ = ["OWN_COLUMNS", "Dialect", "Header", "ImageCollection", "Skipped", "decode"]
 
 _TABLE, _SKIPPED = "collection.parquet", "skipped.csv"
 _NOTES = b"typika.notes"  # key in the Parquet file's schema
@@ -187,6 +194,16 @@ class ImageCollection:
         return index
 
     @cached_property
+    def units(self) -> np.ndarray:
+        """(n,) int64: for each row the number of the set that must stay together.
+
+        Rows of one group, of one near-duplicate group, and what such rows join.
+        """
+        numbers = connected(self._bound("group"))
+        numbers.setflags(write=False)
+        return numbers
+
+    @cached_property
     def digest(self) -> str:
         """32 hexadecimal digits of the content: images, labels and metadata, row by row.
 
@@ -214,6 +231,18 @@ class ImageCollection:
         name = self.table["file_name"][index].as_py()
         try:
             return decode_bytes(self._bytes(index), draft)[0]
+        except Unreadable as error:
+            raise DataError(f"{self.root / name}: {error}") from error
+
+    def header(self, index: int) -> Header:
+        """What the file of row `index` says of itself beside its pixels.
+
+        Raises:
+            DataError: as `load`.
+        """
+        name = self.table["file_name"][index].as_py()
+        try:
+            return header(self._bytes(index))
         except Unreadable as error:
             raise DataError(f"{self.root / name}: {error}") from error
 
@@ -274,14 +303,6 @@ class ImageCollection:
             ConfigError: there is no such column.
         """
         return halves(self._bound(by), self.label_index, len(self.labels), seed)
-
-    def units(self, by: str = "group") -> np.ndarray:
-        """Number (n,) int64 the smallest sets of rows that share no group and no near-duplicates.
-
-        Raises:
-            ConfigError: there is no column `by`.
-        """
-        return units(self._bound(by))
 
     def _bound(self, by: str) -> tuple[pa.Array, ...]:
         if by not in self.table.column_names:

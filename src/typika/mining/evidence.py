@@ -20,6 +20,7 @@ from typika.diffusion.denoiser import NULL
 from typika.evaluation import Bootstrap, Estimate, median
 from typika.mining import features
 from typika.mining import significance as tests
+from typika.mining.confounds import confounds
 from typika.mining.stages import feature_grids
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
@@ -86,8 +87,10 @@ def gather(mining: Mining) -> None:
     patches = read_parquet(mining.folder / "patches.parquet").drop_columns(["thumbnail"])
     with one_thread():  # more would change the order of sums, and so the last digits
         table = verdicts(mining, collection, patches)
-    write_parquet(table, mining.folder / "verdicts.parquet")
-    write_csv(table, mining.folder / "verdicts.csv")
+        told = confounds(mining, collection)
+    for name, found in {"verdicts": table, "confounds": told}.items():
+        write_parquet(found, mining.folder / f"{name}.parquet")
+        write_csv(found, mining.folder / f"{name}.csv")
 
 
 def verdicts(mining: Mining, collection: ImageCollection, patches: pa.Table) -> pa.Table:
@@ -160,7 +163,7 @@ class Members:
             row=row,
             box=(corners / np.concatenate([size, size])).T.astype(np.float64),
             typicality=table["typicality"].to_numpy(),
-            group=group_numbers(collection)[row],
+            group=collection.units[row],
         )
 
     def of_cluster(self, number: int) -> Members:
@@ -184,12 +187,6 @@ def _rows_of(collection: ImageCollection, patches: pa.Table) -> Int[ndarray, " n
     place = {key: row for row, key in reversed(list(enumerate(keys)))}
     wanted = zip(patches["image_id"].to_pylist(), patches["label"].to_pylist(), strict=True)
     return np.array([place[key] for key in wanted], dtype=np.int64)
-
-
-def group_numbers(collection: ImageCollection) -> Int[ndarray, " n"]:
-    """Number of the group of each row: what varies together."""
-    groups = np.array(collection.table["group"].to_pylist(), dtype=str)
-    return np.unique(groups, return_inverse=True)[1]
 
 
 def label_sets(collection: ImageCollection) -> Bool[ndarray, "n c"]:
@@ -433,7 +430,7 @@ class Units:
     def of(cls, collection: ImageCollection, rows: Int[ndarray, " k"]) -> Units:
         """Units of some rows; the rows of one image under several labels are one."""
         member = label_sets(collection)[rows]
-        keys = np.concatenate([group_numbers(collection)[rows][:, None], member], axis=1)
+        keys = np.concatenate([collection.units[rows][:, None], member], axis=1)
         _, first, of_image = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         return cls(of_image.ravel(), member[first])
 

@@ -278,7 +278,9 @@ class Mining:
             "collect", "encode", "train", "score", "cluster", seed=self.config.seed,
             significance=self.config.significance, select=self.config.select, splits=self._splits,
         )  # fmt: skip
-        outputs = ("verdicts.parquet", "verdicts.csv")
+        outputs = tuple(
+            f"{table}.{kind}" for table in ("verdicts", "confounds") for kind in ("parquet", "csv")
+        )
         self.run.stage(
             Stage(name="evidence", causes=causes, outputs=outputs), lambda: evidence.gather(self)
         )

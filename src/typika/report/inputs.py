@@ -14,6 +14,7 @@ import pyarrow as pa
 from typika import __version__
 from typika.collection.images import ImageCollection
 from typika.mining.baseline import wording
+from typika.mining import confounds
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
@@ -99,7 +100,7 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         skipped=Counter(item.reason for item in collection.skipped),
         n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
         baselines=baselines(scores, mining),
-        warnings=tuple(collection.notes) + warnings(scores, collection),
+        warnings=(*collection.notes, *warnings(scores, collection), *confounded(mining.folder)),
         baseline=instead,
     )
 
@@ -296,6 +297,12 @@ def _memorised(scores: pa.Table, typical: np.ndarray, held_out: np.ndarray) -> s
         if gap > 2.58 * error
     ]
     return f"; surely above zero for {_some(above)}" if above else ""
+
+
+def confounded(folder: Path) -> tuple[str, ...]:
+    """What else gives labels away, where it has been looked for."""
+    path = folder / "confounds.parquet"
+    return confounds.warnings(read_parquet(path)) if path.exists() else ()
 
 
 def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:
