@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from typika import __version__
 from typika.collection.images import ImageCollection
-from typika.mining.baseline import wording
 from typika.mining import confounds
+from typika.mining.baseline import wording
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
