@@ -57,8 +57,8 @@ def test_figures_are_spelt_with_interval_and_chance() -> None:
     cells = dict(zip(page.columns, page.rows[0].cells, strict=True))
     assert cells["Typical patches"].text == "3,400"
     assert cells["Label told, held out"].text == "50\u00a0%"
-    assert cells["Label told, held out"].small == "41 to 60\u00a0% · chance 25\u00a0%"
-    assert cells["Average precision"].small == "0.41 to 0.60 · chance 0.25"
+    assert cells["Label told, held out"].small == "41 to 60\u00a0% · chance\u00a025\u00a0%"
+    assert cells["Average precision"].small == "0.41 to 0.60 · chance\u00a00.25"
     assert (cells["Best patches that hit"].text, cells["Best patches that hit"].small) == ("—", "")
     assert cells["Held-out AUC"].text == "0.81"
 

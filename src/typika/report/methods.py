@@ -121,7 +121,7 @@ def _share(share: Share, *, as_decimal: bool = False) -> Cell:
         low, high = spell(one.low).removesuffix(PER_CENT), spell(one.high)
         small.append(f"{low} to {high}")
     if math.isfinite(share.chance):
-        small.append(f"chance {spell(share.chance)}")
+        small.append(f"chance\u00a0{spell(share.chance)}")
     return Cell(text=spell(one), small=" · ".join(small))
 
 
