@@ -18,7 +18,7 @@ windows; a window is known by the row and column of its first cell.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Real, UInt8
 from numpy import ndarray
 
 from typika.errors import DataError
@@ -79,30 +79,47 @@ def gradient_histograms(pixels: Pixels, rows: int, columns: int) -> Float[ndarra
     across[:, 1:-1] = values[:, 2:] - values[:, :-2]
     inside = np.s_[: rows * CELL, : columns * CELL]
     down, across = down[inside].astype(np.int32), across[inside].astype(np.int32)
+    return oriented(down, across, ORIENTATIONS) / CELL**2
+
+
+def oriented(
+    down: Real[ndarray, "H W 3"], across: Real[ndarray, "H W 3"], orientations: int
+) -> Float[ndarray, "_h _w {orientations}"]:
+    """Sums of gradient magnitude by orientation over whole cells, of the strongest channel.
+
+    Orientation k holds k / `orientations` to (k + 1) / `orientations` of a half turn; opposite
+    directions are one.
+    """
     strength = down**2 + across**2
     strongest = strength.argmax(axis=2)[..., None]
     strength, down, across = (
         np.take_along_axis(part, strongest, axis=2)[..., 0] for part in (strength, down, across)
     )
-    turn = np.arctan2(down, across) / np.pi % 1  # in half turns; opposite directions are one
-    orientation = np.minimum((turn * ORIENTATIONS).astype(np.intp), ORIENTATIONS - 1)
+    turn = np.arctan2(down, across) / np.pi % 1  # in half turns
+    orientation = np.minimum((turn * orientations).astype(np.intp), orientations - 1)
+    rows, columns = down.shape[0] // CELL, down.shape[1] // CELL
     cell = np.arange(rows).repeat(CELL)[:, None] * columns + np.arange(columns).repeat(CELL)
     sums = np.bincount(
-        (cell * ORIENTATIONS + orientation).ravel(),
+        (cell * orientations + orientation).ravel(),
         weights=np.sqrt(strength).ravel(),
-        minlength=rows * columns * ORIENTATIONS,
+        minlength=rows * columns * orientations,
     )
-    return sums.reshape(rows, columns, ORIENTATIONS) / CELL**2
+    return sums.reshape(rows, columns, orientations)
 
 
 def colours(pixels: Pixels, rows: int, columns: int) -> Float[ndarray, "h w 2"]:
     """Means of a and b of CIE Lab (D65) over the first rows x columns cells, float32."""
     linear = _LINEAR[pixels[: rows * CELL, : columns * CELL]]
-    xyz = linear @ _TO_XYZ.T.astype(np.float32)
+    ab = lab(linear)[..., 1:]
+    return ab.reshape(rows, CELL, columns, CELL, 2).mean(axis=(1, 3))
+
+
+def lab(linear: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
+    """CIE Lab (D65) of linear red, green and blue of 0 to 1; the kind of float that comes in."""
+    xyz = linear @ _TO_XYZ.T.astype(linear.dtype)
     bent = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = np.moveaxis(bent, 2, 0)
-    ab = np.stack([500 * (x - y), 200 * (y - z)], axis=2)
-    return ab.reshape(rows, CELL, columns, CELL, 2).mean(axis=(1, 3))
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=2)
 
 
 def every_window(cells: Cells) -> Windows:

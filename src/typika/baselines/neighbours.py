@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from typika.baselines import hog
 from typika.baselines.methods import BaselineMap, Mapper, Material
 from typika.baselines.names import Wording
 from typika.collection.images import ImageCollection
@@ -34,11 +35,9 @@ from typika.errors import ModelError
 from typika.parallel import Advance, run_tasks
 
 SIDE = 256  # pixels: an image is shrunk or enlarged to the area of such a square
-CELL = 8  # pixels a side of a HOG cell
 ORIENTATIONS = 9  # in half a turn
 REACH = 3  # grid cells a side of a patch: 48 px, about the share of the side that is mined
-BLOCK = REACH * STRIDE // CELL  # HOG cells a side of a patch
-CLIPPED = 0.2  # no gradient weighs more than this in a patch of length one
+BLOCK = REACH * STRIDE // hog.CELL  # HOG cells a side of a patch
 DIMENSIONS = 64
 AT_ONCE = 512  # patches compared with the whole bank in one product
 
@@ -83,18 +82,7 @@ def gradient_cells(pixels: Float[ndarray, "H W 3"]) -> Cells:
     padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
     down = padded[2:, 1:-1] - padded[:-2, 1:-1]
     across = padded[1:-1, 2:] - padded[1:-1, :-2]
-    strongest = (down**2 + across**2).argmax(axis=2)[..., None]
-    down, across = (np.take_along_axis(part, strongest, 2)[..., 0] for part in (down, across))
-    turn = np.arctan2(down, across) / np.pi % 1
-    orientation = np.minimum((turn * ORIENTATIONS).astype(int), ORIENTATIONS - 1)
-    rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
-    cell = np.arange(rows).repeat(CELL)[:, None] * columns + np.arange(columns).repeat(CELL)
-    sums = np.bincount(
-        (cell * ORIENTATIONS + orientation).ravel(),
-        weights=np.hypot(down, across).ravel(),
-        minlength=rows * columns * ORIENTATIONS,
-    )
-    return sums.reshape(rows, columns, ORIENTATIONS)
+    return hog.oriented(down, across, ORIENTATIONS)
 
 
 def colour_cells(pixels: Float[ndarray, "H W 3"]) -> Cells:
@@ -108,19 +96,7 @@ def lab(pixels: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
     """CIE Lab (D65) of sRGB values 0..255."""
     values = np.clip(pixels / 255, 0, 1)  # bicubic interpolation overshoots
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ TO_XYZ.T.astype(linear.dtype)
-    bent = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = np.moveaxis(bent, 2, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=2)
-
-
-TO_XYZ = np.array(
-    [
-        [0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883],
-    ]
-)
+    return hog.lab(linear)
 
 
 def around(cells: Cells, rows: int, columns: int, block: int) -> Float[ndarray, "m _d"]:
@@ -137,7 +113,7 @@ def around(cells: Cells, rows: int, columns: int, block: int) -> Float[ndarray, 
 
 def unit_blocks(blocks: Float[ndarray, "m d"]) -> Float[ndarray, "m d"]:
     """Each row of length one, clipped, and of length one again (L2-Hys); zero stays zero."""
-    for clip in (CLIPPED, np.inf):
+    for clip in (hog.CLIPPED, np.inf):
         length = np.linalg.norm(blocks, axis=1, keepdims=True)
         blocks = np.minimum(blocks / np.maximum(length, 1e-6), clip)
     return blocks
