@@ -48,3 +48,9 @@ def pool(
     inside = features[:, down][:, :, across]
     pooled: ndarray = np.einsum("dhw,hw->d", inside, weights[np.ix_(down, across)])
     return pooled
+
+
+def unit(vectors: Float[ndarray, "n d"]) -> Float[ndarray, "n d"]:
+    """Rows scaled to length one; zero rows stay zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

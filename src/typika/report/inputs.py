@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import statistics
 from collections import Counter
@@ -81,7 +82,10 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         collection=label_facts(collection),
         skipped=Counter(item.reason for item in collection.skipped),
         n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
-        baselines=baselines(scores, mining),
+        baselines=(
+            *baselines(scores, mining),
+            *grouping(read_parquet(mining.folder / "clusters.parquet")),
+        ),
         warnings=tuple(collection.notes) + warnings(scores, collection),
     )
 
@@ -238,6 +242,25 @@ def _held_out_typicality(scores: pa.Table, held_out: np.ndarray) -> Iterator[Bas
         value=float(typical[held_out].mean()),
         note=f"against the null; {float(typical[~held_out].mean()):.4g} on images "
         "trained on: a large gap would mean memory rather than knowledge",
+    )
+
+
+def grouping(clusters: pa.Table) -> Iterator[Baseline]:
+    """How alike the groups come out when they are made again from other images of the label."""
+    found = {
+        row["label"]: row["repeats"]
+        for row in clusters.to_pylist()
+        if math.isfinite(row["repeats"])
+    }
+    if not found:
+        return
+    least = min(found, key=lambda label: found[label])
+    worst = f"; least of {least}, {found[least]:.2f}" if len(found) > 1 else ""
+    yield Baseline(
+        name="Grouping repeats",
+        value=statistics.fmean(found.values()),
+        note="adjusted Rand index of groupings made from random halves of the images, mean over "
+        f"labels: 1 the same, 0 as by chance{worst}",
     )
 
 

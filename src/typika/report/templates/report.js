@@ -168,7 +168,8 @@
     const found = visibleClusters(label);
     const head = make("div", { className: "panel-head" }, make("h3", { textContent: labelName(label) }),
       make("p", { className: "quiet", textContent: `${count(facts.images, "image", "images")} · ` +
-        `${count(facts.patches, "typical patch", "typical patches")} · ${count(facts.allClusters, "cluster", "clusters")}` +
+        `${count(facts.patches, "typical patch", "typical patches")}${facts.loose ? `, ${facts.loose.toLocaleString("en")} of them in no cluster` : ""} · ` +
+        `${count(facts.allClusters, "cluster", "clusters")}` +
         (facts.clusters.length < facts.allClusters ? `, the first ${facts.clusters.length} in this file` : "") }));
     const list = make("ol", { className: "clusters" }, ...found.map((entry) => clusterRow(label, entry)));
     const empty = facts.clusters.length ? "No cluster passes the filter." : "Nothing was selected for this label.";
