@@ -61,8 +61,8 @@ def elements_found(patches: pa.Table, truth: Sequence[DemoElement]) -> set[str]:
         boxes[element.file_name].append((element.kind, box))
     members: dict[tuple[str, int], list[set[str]]] = defaultdict(list)
     for patch in patches.drop_columns(["thumbnail"]).to_pylist():
-        if patch["selection"] != "typical" or patch["cluster"] >= FIRST_CLUSTERS:
-            continue
+        if patch["selection"] != "typical" or not 0 <= patch["cluster"] < FIRST_CLUSTERS:
+            continue  # a control, a loose patch, or of a later cluster
         own = (patch["left"], patch["top"], patch["right"], patch["bottom"])
         shown = {
             kind for kind, box in boxes[patch["file_name"]] if overlap_share(own, box) >= SHOWN

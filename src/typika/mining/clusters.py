@@ -1,47 +1,96 @@
 """Groups of like patches: clustering, ranking, intervals and a map of all of them.
 
-Pure functions on arrays. Legend: `n` patches, `d` features, `k` clusters.
+A partition is fitted to some patches (`fit`), and any patch is given to it or left loose
+(`assign`). Pure functions on arrays. Legend: `n` patches, `d` features, `k` clusters.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
+from typika.mining import consensus
+from typika.mining.features import unit as unit
 
 Features = Float[ndarray, "n d"]
+Images = Int[ndarray, " n"]
 Assignment = Int[ndarray, " n"]
+
+LOOSE = -1  # cluster of patches that fit none
+PUBLISHED_SEED = 10
+SPREAD = 1.4826  # standard deviations per median absolute deviation, of a normal distribution
+ROUNDING = 1e-6  # of distances between unit vectors: copies of one patch are never loose
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
     """How patches are grouped."""
 
-    method: Literal["merged", "published"] = "merged"  # "published": k-means as in the paper
+    method: Literal["consensus", "hdbscan", "published"] = "consensus"
     # What of a patch is compared: what is typical in it, or the mean of all of it as in the paper.
     pooling: Literal["typicality", "mean"] = "typicality"
-    n_clusters: int = 32  # clusters per label before like ones are merged
-    merge_above: float = 0.7  # cosine of two centres above which their clusters are one
-    smallest: int = 5  # patches; smaller clusters are listed last
+    # Directions in which random patches vary, taken off beside their mean (not if "published").
+    background: int = 3
+    n_clusters: int = 32  # of each start, before like ones are joined; "published": in the end
+    n_starts: int = 20  # fits of halves of the images, which the consensus is made of
+    join: tuple[float, float] = (0.5, 0.8)  # cosines: groups less alike stay apart, more are one
+    found_again: float = 0.75  # stability from which groups between the two cosines stay apart
+    loose: float = 2.5  # standard deviations beyond the median distance that a member may lie
+    smallest: int = 5  # images; clusters with fewer are dissolved ("published": listed last)
+    one_per_image: bool = True  # of a cluster's patches from one image only the closest stays
 
     def __post_init__(self) -> None:
-        if self.n_clusters < 1 or self.smallest < 1:
-            raise ConfigError(f"n_clusters={self.n_clusters}, smallest={self.smallest}: need >= 1")
-        if not -1 <= self.merge_above <= 1:
-            raise ConfigError(f"merge_above={self.merge_above}: a cosine lies in [-1, 1]")
+        if min(self.n_clusters, self.smallest, self.n_starts) < 1 or self.background < 0:
+            raise ConfigError(
+                f"n_clusters={self.n_clusters}, smallest={self.smallest}, "
+                f"n_starts={self.n_starts}, background={self.background}: need at least 1, 1, 1, 0"
+            )
+        if not -1 <= self.join[0] <= self.join[1] <= 1:
+            raise ConfigError(f"join={self.join}: need two cosines in [-1, 1], the lower first")
+        if not 0 <= self.found_again <= 1 or self.loose <= 0:
+            raise ConfigError(
+                f"found_again={self.found_again}, loose={self.loose}: need a share in [0, 1] and "
+                "a positive number"
+            )
+
+
+@dataclass(frozen=True)
+class Background:
+    """What any patch looks like: mean (d,), and orthonormal directions (b, d) of variation."""
+
+    mean: Float[ndarray, " d"]
+    directions: Float[ndarray, "b d"]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A fitted partition of the patches of one label.
+
+    centres: (k, d); radius: (k,) Euclidean distance from the centre up to which patches belong to
+    it; stability: (k,) how well each is found again in fits of halves of the images, 0 to 1;
+    repeats: mean adjusted Rand index of those fits, nan where there are none; one_per_image:
+    whether an image counts once in a cluster.
+    """
+
+    centres: Float[ndarray, "k d"]
+    radius: Float[ndarray, " k"]
+    stability: Float[ndarray, " k"]
+    repeats: float
+    one_per_image: bool
 
 
 @dataclass(frozen=True)
 class Clustering:
     """Groups of the patches of one label.
 
-    assignment: (n,) cluster of each patch, 0 .. k-1; distance: (n,) to its cluster's centre,
-    Euclidean between unit vectors.
+    assignment: (n,) cluster of each patch, 0 .. k-1, or LOOSE; distance: (n,) to the nearest
+    centre, Euclidean.
     """
 
     assignment: Assignment
@@ -57,67 +106,203 @@ class Interval:
     high: float
 
 
-def unit(features: Features) -> Features:
-    """Rows scaled to length one; zero rows stay zero."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(length > 0, length, 1)
+# --- what is compared ---------------------------------------------------------------------------
 
 
-def cluster(features: Features, config: ClusterConfig, seed: int) -> Clustering:
-    """Group patches by their features, as `config.method` says."""
-    vectors = unit(features.astype(np.float64))
-    if config.method == "published":
-        return published(vectors, config.n_clusters, seed=10)
-    return merged(vectors, config, seed)
+def background(random: Features, label: Int[ndarray, " n"], count: int) -> Background:
+    """Mean of random patches, and the first `count` directions in which they vary.
 
-
-def published(vectors: Features, n_clusters: int, seed: int) -> Clustering:
-    """k-means as published (Siglidis et al. 2024, Sec. 3.3): one start, on unit vectors."""
-    assignment, centres = _kmeans(vectors, n_clusters, seed, starts=1)
-    return Clustering(assignment, np.linalg.norm(vectors - centres[assignment], axis=1))
-
-
-def merged(vectors: Features, config: ClusterConfig, seed: int) -> Clustering:
-    """Spherical k-means with too many clusters, then like clusters joined.
-
-    Few big mixed clusters and many small equal ones are the two ways in which plain k-means fails
-    here: it is started with up to one cluster for every `smallest` patches, and clusters are
-    joined, nearest first, as long as the cosine of two centres exceeds `merge_above`.
+    The directions are the principal ones within labels, since what tells labels apart is no
+    background; few patches (under ten for each) give fewer of them.
     """
-    n_clusters = max(1, min(config.n_clusters, len(vectors) // config.smallest))
-    assignment, centres = _kmeans(vectors, n_clusters, seed, starts=4)
-    assignment = join_like(vectors, assignment, config.merge_above)
-    centres = unit(cluster_means(vectors, assignment))
-    return Clustering(assignment, np.linalg.norm(vectors - centres[assignment], axis=1))
+    within = random.astype(np.float64)
+    mean = within.mean(axis=0)
+    for number in np.unique(label):
+        within[label == number] -= within[label == number].mean(axis=0)
+    _, _, directions = np.linalg.svd(within, full_matrices=False)
+    return Background(mean, directions[: min(count, len(random) // 10)])
 
 
-def join_like(vectors: Features, assignment: Assignment, above: float) -> Assignment:
-    """Join the two clusters with the closest centres while their cosine exceeds `above`."""
-    assignment = np.unique(assignment, return_inverse=True)[1]
-    while assignment.max(initial=0) > 0:
-        centres = unit(cluster_means(vectors, assignment))
-        cosine = centres @ centres.T
-        np.fill_diagonal(cosine, -np.inf)
-        first, second = divmod(int(cosine.argmax()), len(cosine))
-        if cosine[first, second] <= above:
-            break
-        assignment = np.where(assignment == max(first, second), min(first, second), assignment)
-        assignment = np.unique(assignment, return_inverse=True)[1]
-    return assignment
+def without(features: Features, what: Background) -> Features:
+    """Features less the background, scaled to length one."""
+    rest = features.astype(np.float64) - what.mean
+    return unit(rest - (rest @ what.directions.T) @ what.directions)
 
 
-def cluster_means(vectors: Features, assignment: Assignment) -> Float[ndarray, "k d"]:
-    """Mean vector of each cluster."""
-    sums = np.zeros((int(assignment.max(initial=-1)) + 1, vectors.shape[1]))
-    np.add.at(sums, assignment, vectors)
-    return sums / np.bincount(assignment)[:, None]
+# --- grouping -----------------------------------------------------------------------------------
+
+
+def fit(vectors: Features, images: Images, config: ClusterConfig, seed: int) -> Groups:
+    """Partition patches as `config.method` says.
+
+    vectors: (n, d) of length one; images: (n,) the near-duplicate group of images that each
+    patch comes from, of which a cluster needs several.
+    "consensus": groups that fits of halves of the images agree on; "hdbscan": dense regions;
+    "published": k-means (Siglidis et al. 2024, Sec. 3.3).
+    """
+    rng = np.random.default_rng([seed, 11])
+    parts = consensus.halves(images, config.n_starts, rng)
+    if config.method == "consensus":
+        return _agreed(vectors, images, config, parts, rng)
+
+    def once(part: Bool[ndarray, " n"], number: int) -> Groups:
+        if config.method == "hdbscan":
+            return _dense(vectors[part], images[part], config)
+        return _published(vectors[part], config.n_clusters, PUBLISHED_SEED + number)
+
+    groups = once(np.ones(len(vectors), dtype=bool), 0)
+    refits = [
+        assign(vectors, images, once(part, number)).assignment for number, part in enumerate(parts)
+    ]
+    found = assign(vectors, images, groups).assignment
+    stability, repeats = repeatability(found, refits, len(groups.centres))
+    return replace(groups, stability=stability, repeats=repeats)
+
+
+def assign(vectors: Features, images: Images, groups: Groups) -> Clustering:
+    """Give each patch to the nearest centre, or to none if it lies beyond the cluster's radius.
+
+    Where an image counts once, only its closest patch stays in a cluster. vectors, images: as
+    in `fit`, of any patches.
+    """
+    if not len(groups.centres):
+        return Clustering(np.full(len(vectors), LOOSE), np.full(len(vectors), np.nan))
+    apart = np.stack([np.linalg.norm(vectors - centre, axis=1) for centre in groups.centres])
+    nearest = apart.argmin(axis=0)
+    distance = apart.min(axis=0)
+    assignment = np.where(distance <= groups.radius[nearest], nearest, LOOSE)
+    if groups.one_per_image:
+        assignment = np.where(_closest(assignment, images, distance), assignment, LOOSE)
+    return Clustering(assignment, distance)
+
+
+def _closest(
+    assignment: Assignment, images: Images, distance: Float[ndarray, " n"]
+) -> Bool[ndarray, " n"]:
+    """Which patches are the closest of their image in their cluster; ties go to the first."""
+    order = np.lexsort((distance, images, assignment))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(assignment[order]) != 0) | (np.diff(images[order]) != 0)
+    closest = np.zeros(len(order), dtype=bool)
+    closest[order[first]] = True
+    return closest
+
+
+def repeatability(
+    assignment: Assignment, refits: Sequence[Assignment], count: int
+) -> tuple[Float[ndarray, " k"], float]:
+    """How well `count` clusters are found again, and how alike the refits are; as in `Groups`."""
+
+    def sets(grouping: Assignment, count: int) -> Bool[ndarray, "k n"]:
+        return grouping[None] == np.arange(count)[:, None]
+
+    again = [sets(refit, int(refit.max(initial=0)) + 1) for refit in refits]
+    stability = consensus.overlaps(sets(assignment, count), again).max(axis=2).mean(axis=0)
+    return stability, consensus.mean_adjusted_rand([refit + 1 for refit in refits])
+
+
+def _agreed(
+    vectors: Features,
+    images: Images,
+    config: ClusterConfig,
+    parts: Sequence[Bool[ndarray, " n"]],
+    rng: np.random.Generator,
+) -> Groups:
+    """The partition that fits of parts of the patches agree on."""
+    starts = []
+    for part in parts:
+        count = max(1, min(config.n_clusters, int(part.sum()) // config.smallest))
+        starts.append(consensus.start(vectors, part, count, int(rng.integers(2**31))))
+    found = consensus.agree(
+        starts, images, smallest=_least(images, config), join=config.join,
+        found_again=config.found_again,
+    )  # fmt: skip
+    groups = _settled(vectors, images, found.assignment, found.stability, config)
+    return replace(groups, repeats=found.repeats)
+
+
+def _dense(vectors: Features, images: Images, config: ClusterConfig) -> Groups:
+    """Dense regions (Campello et al. 2013), each then as wide as its members' spread allows."""
+    from sklearn.cluster import HDBSCAN
+
+    size = max(2, _least(images, config))
+    assignment = np.full(len(vectors), LOOSE)
+    if len(vectors) > size:
+        assignment = HDBSCAN(size, copy=True).fit_predict(vectors).astype(int)
+    unknown = np.zeros(int(assignment.max(initial=LOOSE)) + 1)
+    return _settled(vectors, images, assignment, unknown, config)
+
+
+def _published(vectors: Features, n_clusters: int, seed: int) -> Groups:
+    """k-means as published: one start, on plain unit vectors, no patch loose."""
+    _, centres = consensus.k_means(vectors, n_clusters, seed)
+    everywhere, unknown = np.full(len(centres), np.inf), np.zeros(len(centres))
+    return Groups(centres, everywhere, unknown, np.nan, one_per_image=False)
+
+
+def _least(images: Images, config: ClusterConfig) -> int:
+    """Images that a cluster needs; labels of few images may have smaller clusters."""
+    return min(config.smallest, max(2, len(np.unique(images)) // 4))
+
+
+def _settled(
+    vectors: Features,
+    images: Images,
+    assignment: Assignment,
+    stability: Float[ndarray, " k"],
+    config: ClusterConfig,
+) -> Groups:
+    """Centres and radii of clusters, less those that keep too few images.
+
+    Where none is left, all patches are one cluster, with a stability of 0.
+    """
+    count = len(stability)
+    centres = unit(cluster_means(vectors, assignment, count))
+    radius = np.array([
+        _radius(np.linalg.norm(vectors[assignment == number] - centres[number], axis=1), config)
+        for number in range(count)
+    ])  # fmt: skip
+    groups = Groups(centres, radius, stability, np.nan, config.one_per_image)
+    while len(groups.centres):
+        found = assign(vectors, images, groups).assignment
+        large = np.array([
+            len(np.unique(images[found == number])) >= _least(images, config)
+            for number in range(len(groups.centres))
+        ])  # fmt: skip
+        if large.all():
+            return groups
+        groups = replace(groups, centres=groups.centres[large], radius=groups.radius[large],
+                         stability=groups.stability[large])  # fmt: skip
+    everything = unit(vectors.mean(axis=0, keepdims=True))
+    return replace(groups, centres=everything, radius=np.full(1, np.inf), stability=np.zeros(1))
+
+
+def _radius(distance: Float[ndarray, " n"], config: ClusterConfig) -> float:
+    """How far members may lie from their centre; copies of one patch are never loose."""
+    middle = np.median(distance)
+    spread = SPREAD * np.median(np.abs(distance - middle))
+    return float(middle + config.loose * spread + ROUNDING)
+
+
+def cluster_means(vectors: Features, assignment: Assignment, count: int) -> Float[ndarray, "k d"]:
+    """Mean vector of each of `count` clusters, none of them empty; loose patches do not count."""
+    means = np.zeros((count, vectors.shape[1]))
+    for number in range(count):
+        means[number] = vectors[assignment == number].mean(axis=0)
+    return means
+
+
+# --- order and figures --------------------------------------------------------------------------
 
 
 def rank_clusters(
     score: Float[ndarray, " n"], assignment: Assignment, smallest: int
 ) -> Int[ndarray, " k"]:
-    """Clusters from most to least typical by median; those under `smallest` members last."""
-    sizes = np.bincount(assignment)
+    """Clusters from most to least typical by median; those under `smallest` members last.
+
+    assignment: LOOSE patches count for nothing.
+    """
+    sizes = np.bincount(assignment[assignment != LOOSE])
     medians = np.array([np.median(score[assignment == c]) for c in range(len(sizes))])
     return np.lexsort((np.arange(len(sizes)), -medians, sizes < smallest))
 
@@ -179,16 +364,3 @@ def _tsne(vectors: Features, seed: int) -> Float[ndarray, "n 2"]:
 def _unit_square(places: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
     low, high = places.min(axis=0), places.max(axis=0)
     return (places - low) / np.where(high > low, high - low, 1)
-
-
-def _kmeans(
-    vectors: Features, n_clusters: int, seed: int, starts: int
-) -> tuple[Assignment, Float[ndarray, "k d"]]:
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
-    distinct = len(np.unique(vectors, axis=0))
-    with threadpool_limits(1):
-        model = KMeans(min(n_clusters, distinct), n_init=starts, random_state=seed, max_iter=300)
-        assignment = model.fit_predict(vectors)
-    return assignment.astype(int), model.cluster_centers_

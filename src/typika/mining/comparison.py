@@ -243,7 +243,8 @@ def _ranks_alike(first: Float[ndarray, " m"], second: Float[ndarray, " m"]) -> S
 
 
 def _grouped_alike(first: Int[ndarray, " m"], second: Int[ndarray, " m"]) -> Statistic:
-    return lambda times: adjusted_rand(first, second, times)
+    # Loose patches (-1) count as a group: being in no cluster is an answer too.
+    return lambda times: adjusted_rand(first + 1, second + 1, times)
 
 
 def _mean_within(

@@ -55,3 +55,9 @@ def window_weights(length: float, step: float, cells: int) -> Float[ndarray, "k 
     count = max(1, round((1 - length) / (step * length)) + 1)
     starts = np.linspace(0, max(1 - length, 0), count)
     return np.stack([cell_weights(start, min(start + length, 1.0), cells) for start in starts])
+
+
+def unit(vectors: Float[ndarray, "n d"]) -> Float[ndarray, "n d"]:
+    """Rows scaled to length one; zero rows stay zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

@@ -185,45 +185,115 @@ def _choose(
 
 def cluster(mining: Mining) -> None:
     """Group the typical patches of each label, and write the tables that a user opens."""
-    collection, seed = mining.collection, mining.config.seed
+    collection = mining.collection
     selected = read_parquet(mining.folder / "selected.parquet")
     with one_thread():  # more would change the order of the network's sums, and so the features
         pooled = patch_features(mining, collection, selected)
-    selection = np.array(selected["selection"].to_pylist())
-    vectors = clusters.unit(pooled)
-    if mining.config.cluster.method != "published":
-        # What any patch looks like is no mark of this one: the mean of the random patches goes.
-        random = selection == "random"
-        background = pooled[random if random.any() else slice(None)]
-        vectors = clusters.unit(pooled - background.mean(axis=0))
-    label = collection.label_index[selected["row"].to_numpy()]
-    score = selected["typicality"].to_numpy()
-    number = np.full(len(selected), -1)
+    row = selected["row"].to_numpy()
+    typical = np.array(selected["selection"].to_pylist()) == "typical"
+    fitted = _fitted_to(mining, collection, row)
+    vectors = _compared(mining, collection, selected, pooled, fitted)
+    found = _group(mining, collection, row, typical, fitted, vectors)
+    label, score = collection.label_index[row], selected["typicality"].to_numpy()
+    number = np.full(len(selected), clusters.LOOSE)
     distance = np.full(len(selected), np.nan)
     summaries = []
-    for name in range(len(collection.labels)):
-        own = np.flatnonzero((label == name) & (selection == "typical"))
-        if not len(own):
-            continue
-        result = clusters.cluster(vectors[own], mining.config.cluster, seed)
-        negative = mining.config.baseline.name == "negative"
+    negative = mining.config.baseline.name == "negative"
+    for place, (groups, result) in found.items():
+        own = np.flatnonzero(typical & (label == place))
         order = clusters.rank_clusters(
             -score[own] if negative else score[own], result.assignment,
             mining.config.cluster.smallest,
         )  # fmt: skip
-        place = np.argsort(order)  # cluster -> its rank, from 0
-        number[own], distance[own] = place[result.assignment], result.distance
-        images = selected["row"].to_numpy()[own]
-        summaries += _summaries(collection.labels[name], score[own], number[own], images)
+        grouped = result.assignment != clusters.LOOSE
+        number[own[grouped]] = np.argsort(order)[result.assignment[grouped]]  # ranks, from 0
+        distance[own] = result.distance
+        summaries += _summaries(
+            collection.labels[place], score[own], number[own], row[own],
+            groups.stability[order], groups.repeats,
+        )  # fmt: skip
     places = np.full((len(selected), 2), np.nan)
-    typical = selection == "typical"
-    places[typical] = clusters.layout(vectors[typical], seed)
+    places[typical] = clusters.layout(vectors[typical], mining.config.seed)
     table = _patch_table(mining, collection, selected, number, distance, places)
     summary = pa.Table.from_pylist(summaries, schema=CLUSTERS)
     write_parquet(table, mining.folder / "patches.parquet")
     write_csv(table, mining.folder / "patches.csv")
     write_parquet(summary, mining.folder / "clusters.parquet")
     write_csv(summary, mining.folder / "clusters.csv")
+
+
+def _compared(
+    mining: Mining,
+    collection: ImageCollection,
+    selected: pa.Table,
+    pooled: Float[ndarray, "n d"],
+    fitted: Bool[ndarray, " n"],
+) -> Float[ndarray, "n d"]:
+    """What is compared of each patch: its features, less what any patch of the label shows.
+
+    The background is that of random patches of the images that clusters are fitted to.
+    """
+    config = mining.config.cluster
+    if config.method == "published":
+        return clusters.unit(pooled.astype(np.float64))
+    random = fitted & (np.array(selected["selection"].to_pylist()) == "random")
+    count = config.background
+    if not random.any():  # no controls were wanted: of typical patches only the mean is taken off
+        random, count = fitted, 0
+    label = collection.label_index[selected["row"].to_numpy()]
+    return clusters.without(pooled, clusters.background(pooled[random], label[random], count))
+
+
+def _fitted_to(
+    mining: Mining, collection: ImageCollection, row: Int[ndarray, " n"]
+) -> Bool[ndarray, " n"]:
+    """Which patches clusters are fitted to: those of images that the model was trained on.
+
+    The others are kept to test the clusters on. All are fitted to where another split is mined
+    than the one trained on.
+    """
+    from typika.mining.pipeline import training_images
+
+    trained_on = training_images(collection, mining.config)[row]
+    return trained_on if trained_on.any() else np.ones(len(row), dtype=bool)
+
+
+def _group(
+    mining: Mining,
+    collection: ImageCollection,
+    row: Int[ndarray, " n"],
+    typical: Bool[ndarray, " n"],
+    fitted: Bool[ndarray, " n"],
+    vectors: Float[ndarray, "n d"],
+) -> dict[int, tuple[clusters.Groups, clusters.Clustering]]:
+    """The partition of each label that has typical patches, and what falls where in it."""
+    label = collection.label_index[row]
+    duplicates = np.array(collection.table["duplicate"].to_pylist())
+    images = np.unique(duplicates, return_inverse=True)[1][row]
+    places = np.unique(label[typical]).tolist()
+    tasks = []
+    for place in places:
+        own = np.flatnonzero(typical & (label == place))
+        part = fitted[own] if fitted[own].any() else np.ones(len(own), dtype=bool)
+        config, seed = mining.config.cluster, mining.config.seed
+        tasks.append((vectors[own], images[own], part, config, seed))
+    found = run_tasks(
+        _group_label, tasks, workers=mining.workers, name="Grouping", total=len(tasks)
+    )
+    return dict(zip(places, found, strict=True))
+
+
+def _group_label(
+    vectors: Float[ndarray, "n d"],
+    images: Int[ndarray, " n"],
+    fitted: Bool[ndarray, " n"],
+    config: clusters.ClusterConfig,
+    seed: int,
+    advance: Advance,
+) -> tuple[clusters.Groups, clusters.Clustering]:
+    groups = clusters.fit(vectors[fitted], images[fitted], config, seed)
+    advance(1)
+    return groups, clusters.assign(vectors, images, groups)
 
 
 CLUSTERS = pa.schema(
@@ -236,15 +306,22 @@ CLUSTERS = pa.schema(
         "low": pa.float64(),
         "high": pa.float64(),
         "n_images": pa.int32(),
+        "stability": pa.float64(),  # how well the cluster is found again, 0 to 1
+        "repeats": pa.float64(),  # of the label: adjusted Rand index of groupings found again
     }
 )
 
 
 def _summaries(
-    label: str, score: ndarray, number: Int[ndarray, " n"], images: Int[ndarray, " n"]
+    label: str,
+    score: ndarray,
+    number: Int[ndarray, " n"],
+    images: Int[ndarray, " n"],
+    stability: Float[ndarray, " k"],
+    repeats: float,
 ) -> list[dict[str, Any]]:
     found = []
-    for place in range(int(number.max(initial=-1)) + 1):
+    for place in range(len(stability)):
         own = number == place
         interval = clusters.median_interval(score[own])
         found.append(
@@ -257,6 +334,8 @@ def _summaries(
                 "low": interval.low,
                 "high": interval.high,
                 "n_images": len(np.unique(images[own])),
+                "stability": float(stability[place]),
+                "repeats": repeats,
             }
         )
     return found

@@ -458,6 +458,7 @@ def _label_record(
         label=label,
         n_images=counted.get(label, len({table.image_id[row] for row in typical})),
         n_patches=len(typical),
+        n_loose=int((table.integers["cluster"][typical] < 0).sum()),
         n_clusters=len(clusters),
         clusters=tuple(
             _cluster_record(
@@ -572,10 +573,21 @@ def _left_out(
     """Sentences on everything that is not in the file."""
     shown, total = Counter(p.selection for p in patches), Counter(table.selection)
     said = []
-    if len(patches) < len(table.label):
+    typical = np.array([kind == "typical" for kind in table.selection], dtype=bool)
+    loose = int((typical & (table.integers["cluster"] < 0)).sum())
+    if loose:
+        said.append(
+            f"{loose:,} of {total['typical']:,} typical patches are in no cluster, because they "
+            "are like none or because another patch of their image, or of one that nearly "
+            "repeats it, is there: they are dots in the map of all patches, and in "
+            "patches.parquet."
+        )
+    total["typical"] -= loose
+    if len(patches) < len(table.label) - loose:
         kinds = {"typical": "typical", "random": "random", "negative": "least typical"}
         parts = [
             f"{shown[kind]:,} of {total[kind]:,} {word} patches"
+            + (" of clusters" if loose and kind == "typical" else "")
             for kind, word in kinds.items()
             if total[kind]
         ]

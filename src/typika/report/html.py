@@ -168,6 +168,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
         "name": label.label,
         "images": label.n_images,
         "patches": label.n_patches,
+        "loose": label.n_loose,
         "allClusters": label.n_clusters,
         "clusters": clusters,
         "random": label.random,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import statistics
 from collections import Counter
@@ -99,7 +100,10 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         collection=label_facts(collection),
         skipped=Counter(item.reason for item in collection.skipped),
         n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
-        baselines=baselines(scores, mining),
+        baselines=(
+            *baselines(scores, mining),
+            *grouping(read_parquet(mining.folder / "clusters.parquet")),
+        ),
         warnings=(*collection.notes, *warnings(scores, collection), *confounded(mining.folder)),
         baseline=instead,
     )
@@ -303,6 +307,25 @@ def confounded(folder: Path) -> tuple[str, ...]:
     """What else gives labels away, where it has been looked for."""
     path = folder / "confounds.parquet"
     return confounds.warnings(read_parquet(path)) if path.exists() else ()
+
+
+def grouping(clusters: pa.Table) -> Iterator[Baseline]:
+    """How alike the groups come out when they are made again from other images of the label."""
+    found = {
+        row["label"]: row["repeats"]
+        for row in clusters.to_pylist()
+        if math.isfinite(row["repeats"])
+    }
+    if not found:
+        return
+    least = min(found, key=lambda label: found[label])
+    worst = f"; least of {least}, {found[least]:.2f}" if len(found) > 1 else ""
+    yield Baseline(
+        name="Grouping repeats",
+        value=statistics.fmean(found.values()),
+        note="adjusted Rand index of groupings made from random halves of the images, mean over "
+        f"labels: 1 the same, 0 as by chance{worst}",
+    )
 
 
 def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:

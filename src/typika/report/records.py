@@ -219,6 +219,7 @@ class LabelRecord:
     label: str
     n_images: int
     n_patches: int  # typical ones, whether in this page or not
+    n_loose: int  # of those, in no cluster
     n_clusters: int  # likewise
     clusters: tuple[ClusterRecord, ...]
     random: tuple[int, ...]

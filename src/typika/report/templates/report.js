@@ -190,7 +190,8 @@
     const found = visibleClusters(label);
     const head = make("div", { className: "panel-head" }, make("h3", { textContent: labelName(label) }),
       make("p", { className: "quiet", textContent: `${count(facts.images, "image", "images")} · ` +
-        `${count(facts.patches, "typical patch", "typical patches")} · ${count(facts.allClusters, "cluster", "clusters")}` +
+        `${count(facts.patches, "typical patch", "typical patches")}${facts.loose ? `, ${facts.loose.toLocaleString("en")} of them in no cluster` : ""} · ` +
+        `${count(facts.allClusters, "cluster", "clusters")}` +
         (facts.clusters.length < facts.allClusters ? `, the first ${facts.clusters.length} in this file` : "") }));
     if (facts.verdict) head.append(make("p", { className: "quiet", textContent: facts.verdict }));
     // What looks like an artefact stands apart, and is as typical as it is.
