@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from typika.errors import ConfigError
@@ -53,18 +51,24 @@ def test_clusters_are_ranked_by_median_and_small_ones_come_last() -> None:
     assert clusters.rank_clusters(score, assignment, smallest=2).tolist() == [1, 0, 2]
 
 
-@given(st.integers(1, 60), st.integers(0, 10_000))
-def test_the_interval_holds_the_median_and_lies_in_the_range(count: int, seed: int) -> None:
-    values = np.random.default_rng(seed).normal(size=count)
-    found = clusters.median_interval(values)
-    assert values.min() <= found.low <= found.median <= found.high <= values.max()
+def test_the_interval_of_a_median_holds_it_as_often_as_promised() -> None:
+    """95 of 100 times; units of one patch each, values of a skewed distribution."""
+    rng = np.random.default_rng(0)
+    draws = rng.exponential(size=(200, 40))
+    units = np.arange(40)
+    found = [clusters.median_interval(values, units, seed) for seed, values in enumerate(draws)]
+    hits = [one.low <= np.log(2) <= one.high for one in found]
+    assert 0.89 <= np.mean(hits) <= 0.99
+    assert found[0].value == np.median(draws[0])
 
 
-def test_the_interval_covers_the_true_median_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    draws = rng.exponential(size=(800, 25))
-    hits = [found.low <= np.log(2) <= found.high for found in map(clusters.median_interval, draws)]
-    assert 0.93 <= np.mean(hits) <= 0.995
+def test_patches_that_vary_together_give_a_wider_interval() -> None:
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.normal(size=12), 10)
+    alone = clusters.median_interval(values, np.arange(120), 0)
+    together = clusters.median_interval(values, np.repeat(np.arange(12), 10), 0)
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+    assert np.isnan(clusters.median_interval(values, np.zeros(120, dtype=int), 0).low)
 
 
 def test_layout_is_in_the_unit_square_and_repeats(rng: np.random.Generator) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
+from typika.evaluation import Bootstrap, Estimate, median
 from typika.mining import consensus
 from typika.mining.features import unit as unit
 
@@ -25,6 +26,7 @@ Assignment = Int[ndarray, " n"]
 LOOSE = -1  # cluster of patches that fit none
 PUBLISHED_SEED = 10
 SPREAD = 1.4826  # standard deviations per median absolute deviation, of a normal distribution
+RESAMPLINGS = 500  # behind the interval of a cluster's typicality
 ROUNDING = 1e-6  # of distances between unit vectors: copies of one patch are never loose
 
 
@@ -95,15 +97,6 @@ class Clustering:
 
     assignment: Assignment
     distance: Float[ndarray, " n"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A median with a 95 % confidence interval."""
-
-    median: float
-    low: float
-    high: float
 
 
 # --- what is compared ---------------------------------------------------------------------------
@@ -307,21 +300,17 @@ def rank_clusters(
     return np.lexsort((np.arange(len(sizes)), -medians, sizes < smallest))
 
 
-def median_interval(values: Float[ndarray, " n"]) -> Interval:
-    """The median with its distribution-free 95 % interval, from order statistics.
+def median_interval(
+    values: Float[ndarray, " n"], units: Int[ndarray, " n"], seed: int
+) -> Estimate:
+    """The median with its 95 % bootstrap interval.
 
-    The interval is between the values of the ranks that a binomial(n, 1/2) leaves outside with
-    2.5 % on either side; with fewer than six values it is the whole range.
+    units: (n,) what varies together: patches of one image, or of images of one group, are drawn
+    with replacement all at once. No interval where there is but one unit.
     """
-    from scipy.stats import binom
-
-    ordered = np.sort(values)
-    count = len(ordered)
-    lower = int(binom.ppf(0.025, count, 0.5)) - 1 if count >= 6 else 0
-    lower = max(lower, 0)
-    return Interval(
-        float(np.median(ordered)), float(ordered[lower]), float(ordered[count - 1 - lower])
-    )
+    own = np.unique(units, return_inverse=True)[1]
+    rng = np.random.default_rng([seed, 29])
+    return Estimate.of(Bootstrap.of_groups(own, RESAMPLINGS, rng).values(median(values)))
 
 
 def layout(features: Features, seed: int, at_most: int = 2000) -> Float[ndarray, "n 2"]:

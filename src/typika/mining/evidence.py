@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from typika.collection.images import ImageCollection
 from typika.diffusion.denoiser import NULL
-from typika.evaluation import Bootstrap, Estimate, median
+from typika.evaluation import Bootstrap, Estimate
 from typika.mining import features
 from typika.mining import significance as tests
 from typika.mining.confounds import confounds
@@ -470,13 +470,3 @@ def _gap(mining: Mining, own: Members, test: Int[ndarray, " k"]) -> dict[str, fl
 
     found = Estimate.of(draws.values(gap))
     return dict(zip(("gap", "gap_low", "gap_high"), _ends(found), strict=True))
-
-
-def score_interval(
-    typicality: Float[ndarray, " n"], group: Int[ndarray, " n"], draws: int, seed: int
-) -> Estimate:
-    """Median typicality of a cluster, with its bootstrap interval over groups of images."""
-    rng = np.random.default_rng([seed, 29])
-    own = np.unique(group, return_inverse=True)[1]
-    found = Bootstrap.of_groups(own, draws, rng).values(median(typicality))
-    return Estimate.of(found)

@@ -35,7 +35,7 @@ class SignificanceConfig:
     alpha: float = 0.05  # family-wise level of "significant", false discovery rate of "suggestive"
     shrinkage: float = 0.1  # of the patches' covariance towards its diagonal
     least_units: int = 5  # of the label and of the others, below which nothing is tested
-    bootstrap: int = 500  # resamplings behind the interval of a cluster's typicality
+    bootstrap: int = 500  # resamplings behind the interval of what is known by heart
 
     def __post_init__(self) -> None:
         if self.permutations < 0 or self.bootstrap < 1 or self.least_units < 2:

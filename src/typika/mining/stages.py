@@ -210,7 +210,7 @@ def cluster(mining: Mining) -> None:
         distance[own] = result.distance
         summaries += _summaries(
             collection.labels[place], score[own], number[own], row[own],
-            groups.stability[order], groups.repeats,
+            collection.units[row[own]], groups.stability[order], groups.repeats,
         )  # fmt: skip
     places = np.full((len(selected), 2), np.nan)
     places[typical] = clusters.layout(vectors[typical], mining.config.seed)
@@ -317,20 +317,21 @@ def _summaries(
     score: ndarray,
     number: Int[ndarray, " n"],
     images: Int[ndarray, " n"],
+    units: Int[ndarray, " n"],
     stability: Float[ndarray, " k"],
     repeats: float,
 ) -> list[dict[str, Any]]:
     found = []
     for place in range(len(stability)):
         own = number == place
-        interval = clusters.median_interval(score[own])
+        interval = clusters.median_interval(score[own], units[own], place)
         found.append(
             {
                 "label": label,
                 "cluster": place,
                 "rank": place + 1,
                 "size": int(own.sum()),
-                "typicality": interval.median,
+                "typicality": interval.value,
                 "low": interval.low,
                 "high": interval.high,
                 "n_images": len(np.unique(images[own])),
