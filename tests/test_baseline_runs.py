@@ -16,6 +16,7 @@ from typika import config as settings
 from typika.errors import ConfigError, ModelError
 from typika.evaluation import intersection_over_union
 from typika.mining.baseline import probe_config
+from typika.mining.pipeline import training_images
 from typika.mining.scores import ScoredMaps
 from typika.workflow import MineConfig, MiningRun, baseline, mine, recorded
 
@@ -224,3 +225,22 @@ def test_clip_ends_in_the_same_report(run: MiningRun, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         baseline("clip-sim", run, tmp_path / "sim", config=config, workers=1)
     assert not (tmp_path / "sim").exists()
+
+
+def test_a_detector_is_a_cluster_of_what_it_found(run: MiningRun, place: Path) -> None:
+    changes = {"baseline": {"candidates": 200}}
+    config = settings.build(MineConfig, TINY, changes)
+    found = baseline("doersch", run, place / "doersch", config=config, workers=1)
+    typical = frame(found)
+    collection = found.collection
+    trained_on = training_images(collection, recorded(found.folder)[1])
+    learned_from = set(np.array(collection.table["image_id"].to_pylist())[trained_on])
+    assert set(typical["image_id"]) <= learned_from
+    members = typical.groupby(["label", "cluster"]).size()
+    clusters = found.clusters.to_pandas().set_index(["label", "cluster"])
+    assert (clusters["size"] == members.reindex(clusters.index)).all()
+    # A detector finds one window per image, and its score there is what the map says.
+    assert not typical.duplicated(["label", "cluster", "image_id"]).any()
+    again = ScoredMaps(found.folder)[0]["null"]
+    assert np.isfinite(again).all()
+    assert again.std() > 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from safetensors.numpy import load_file, save
 
@@ -26,6 +26,8 @@ from typika.baselines.methods import BaselineMap, Mapper, Material
 from typika.baselines.names import Wording
 from typika.files import whole_file
 from typika.tables import read_parquet, write_parquet
+
+SIDES = ("left", "top", "right")  # of a window that are read
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,44 @@ def _save(found: Detectors, rows: ndarray, folder: Path, number: int) -> None:
         temporary.write_bytes(save(tensors))
 
 
-def own_matches(folder: Path, number: int) -> pa.Table:
-    """What the detectors of a label found under it: their clusters."""
-    table = read_parquet(matches_path(folder, number))
-    return table.filter(table["positive"])
+@dataclass(frozen=True)
+class Detected:
+    """What the detectors of all labels found under their own label, by row of the collection.
+
+    row, detector: (m,); corners: (m, 2) left and top in pixels of the image; width: (m,) pixels.
+    """
+
+    row: Int[ndarray, " m"]
+    detector: Int[ndarray, " m"]
+    corner: Int[ndarray, "m 2"]
+    width: Int[ndarray, " m"]
+
+    @classmethod
+    def read(cls, folder: Path, n_labels: int) -> Detected:
+        """Read what `Doersch.fit` wrote."""
+        tables = [read_parquet(matches_path(folder, number)) for number in range(n_labels)]
+        table = pa.concat_tables([one.filter(one["positive"]) for one in tables])
+        left, top, right = (table[side].to_numpy().astype(int) for side in SIDES)
+        return cls(
+            table["row"].to_numpy().astype(int),
+            table["cluster"].to_numpy().astype(int),
+            np.stack([left, top], axis=1),
+            right - left,
+        )
+
+    def squares(
+        self, row: int, image: tuple[int, int], shape: tuple[int, int]
+    ) -> tuple[Int[ndarray, "2 k"], int, Int[ndarray, " k"]]:
+        """The windows found in an image, as squares of a map of it.
+
+        image: width and height in pixels; shape: rows and columns of the map. Returns top and left
+        of each, the side of all, and the detector that found each.
+        """
+        own = np.flatnonzero(self.row == row)
+        (width, height), (rows, columns) = image, shape
+        side = round(float(self.width[own].max(initial=1)) * columns / width)
+        side = max(1, min(side, rows, columns))
+        left = np.rint(self.corner[own, 0] * columns / width).astype(int)
+        top = np.rint(self.corner[own, 1] * rows / height).astype(int)
+        corner = np.stack([np.clip(top, 0, rows - side), np.clip(left, 0, columns - side)])
+        return corner, side, self.detector[own]

@@ -22,6 +22,7 @@ from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
 if TYPE_CHECKING:
+    from typika.baselines.doersch_maps import Detected
     from typika.mining.pipeline import Mining
 
 THUMBNAIL = 112  # pixels a side of the pictures in patches.parquet
@@ -91,6 +92,7 @@ def _candidates_of_part(
 ) -> pa.Table:
     scores = read_parquet(score_path(mining.folder, part))
     widths, heights = collection.table["width"], collection.table["height"]
+    detected = _detected(mining, collection)
     found = []
     for place, row in enumerate(scores["row"].to_pylist()):
         image = (widths[row].as_py(), heights[row].as_py())
@@ -98,7 +100,7 @@ def _candidates_of_part(
         rng = np.random.default_rng(
             [mining.config.seed, int(scores["image_id"][place].as_py(), 16)]
         )
-        found.append(_candidates(maps, row, image, mining, rng))
+        found.append(_candidates(maps, row, image, mining, rng, detected))
         advance(1)
     return pa.concat_tables(found)
 
@@ -109,6 +111,7 @@ def _candidates(
     image: tuple[int, int],
     mining: Mining,
     rng: np.random.Generator,
+    detected: Detected | None,
 ) -> pa.Table:
     config, against = mining.config.select, mining.config.ranked_by
     width, height = image
@@ -126,8 +129,13 @@ def _candidates(
         ways["typical"] = again
     elif mining.config.baseline.name == "negative":
         ways["typical"] = ways["negative"]
+    detector = np.zeros(0, dtype=int)
+    if detected is not None:
+        (top, left), found_side, detector = detected.squares(row, image, (rows, columns))
+        ways["typical"] = patches.Boxes(top, left, found_side, np.zeros(len(top)))
     tables = []
     for selection, boxes in ways.items():
+        found_by = detector if selection == "typical" else np.full(len(boxes.top), -1)
         tables.append(
             pa.table(
                 {
@@ -139,10 +147,20 @@ def _candidates(
                     "error": patches.means_of(pixels[f"{against}_error"], boxes),
                     "typicality_null": patches.means_of(pixels["null"], boxes),
                     "evidence": patches.means_of(pixels["evidence"], boxes),
+                    **({} if detected is None else {"detector": found_by}),
                 }
             )
         )
     return pa.concat_tables(tables)
+
+
+def _detected(mining: Mining, collection: ImageCollection) -> Detected | None:
+    """What the detectors of a run found, where they choose its patches."""
+    if mining.config.baseline.name != "doersch":
+        return None
+    from typika.baselines.doersch_maps import Detected
+
+    return Detected.read(mining.folder / "model" / "baseline", len(collection.labels))
 
 
 def _original_pixels(
@@ -168,13 +186,16 @@ def _choose(
     row = table["row"].to_numpy()
     own = np.flatnonzero(collection.label_index[row] == label)
     row, order = row[own], table["order"].to_numpy()[own]
-    if selection == "typical" and not mining.config.collection.weigh_duplicates:
+    detected = "detector" in candidates.column_names
+    if selection == "typical" and not (mining.config.collection.weigh_duplicates or detected):
         groups = np.array(collection.table["duplicate"].to_pylist())[row]
         duplicate = np.unique(groups, return_inverse=True)[1]
         kept = np.flatnonzero(patches.one_per_duplicate(order, row, duplicate))
         own, row, order = own[kept], row[kept], order[kept]
     typical = selection == "typical"
     count = patches.keep_count(len(own), config) if typical else config.controls
+    if typical and detected:  # what a detector found is its cluster, all of it
+        count = len(own)
     best = own[patches.best_first(order, row, count)]
     chosen = table.take(best).drop_columns(["order"])
     return chosen.append_column("rank", pa.array(np.arange(1, len(best) + 1), pa.int32()))
@@ -193,7 +214,11 @@ def cluster(mining: Mining) -> None:
     typical = np.array(selected["selection"].to_pylist()) == "typical"
     fitted = _fitted_to(mining, collection, row)
     vectors = _compared(mining, collection, selected, pooled, fitted)
-    found = _group(mining, collection, row, typical, fitted, vectors)
+    detected = "detector" in selected.column_names
+    if detected:
+        found = _as_detected(collection, selected, typical)
+    else:
+        found = _group(mining, collection, row, typical, fitted, vectors)
     label, score = collection.label_index[row], selected["typicality"].to_numpy()
     number = np.full(len(selected), clusters.LOOSE)
     distance = np.full(len(selected), np.nan)
@@ -201,10 +226,12 @@ def cluster(mining: Mining) -> None:
     negative = mining.config.baseline.name == "negative"
     for place, (groups, result) in found.items():
         own = np.flatnonzero(typical & (label == place))
-        order = clusters.rank_clusters(
-            -score[own] if negative else score[own], result.assignment,
-            mining.config.cluster.smallest,
-        )  # fmt: skip
+        order = np.arange(len(groups.stability))
+        if not detected:  # detectors come in their order
+            order = clusters.rank_clusters(
+                -score[own] if negative else score[own], result.assignment,
+                mining.config.cluster.smallest,
+            )  # fmt: skip
         grouped = result.assignment != clusters.LOOSE
         number[own[grouped]] = np.argsort(order)[result.assignment[grouped]]  # ranks, from 0
         distance[own] = result.distance
@@ -281,6 +308,26 @@ def _group(
         _group_label, tasks, workers=mining.workers, name="Grouping", total=len(tasks)
     )
     return dict(zip(places, found, strict=True))
+
+
+def _as_detected(
+    collection: ImageCollection, selected: pa.Table, typical: Bool[ndarray, " n"]
+) -> dict[int, tuple[clusters.Groups, clusters.Clustering]]:
+    """One cluster for each detector of a label, the best match first."""
+    label = collection.label_index[selected["row"].to_numpy()]
+    found = {}
+    for place in np.unique(label[typical]).tolist():
+        own = np.flatnonzero(typical & (label == place))
+        detector = selected["detector"].to_numpy()[own]
+        assignment = np.unique(detector, return_inverse=True)[1]
+        score = selected["typicality"].to_numpy()[own]
+        count = int(assignment.max()) + 1
+        unknown = np.zeros(count)
+        groups = clusters.Groups(
+            np.zeros((count, 1)), unknown, unknown, float("nan"), one_per_image=False
+        )
+        found[place] = groups, clusters.Clustering(assignment, score.max() - score)
+    return found
 
 
 def _group_label(
