@@ -31,6 +31,7 @@ from typika.errors import ConfigError
 from typika.files import write_text
 from typika.mining import scoring, stages
 from typika.mining.clusters import ClusterConfig
+from typika.mining.masks import MaskText
 from typika.mining.patches import SelectConfig
 from typika.mining.typicality import TypicalityConfig
 from typika.run import Run, Stage
@@ -205,8 +206,12 @@ class Mining:
         self.run.stage(stage, lambda: scoring.score(self))
 
     def _select(self) -> None:
+        options = settings.as_values(self.config.select)
+        # A mask is known by what it says and not by where its files lie; and what it hides from
+        # the report alone is no cause.
+        options["mask"] = MaskText.parse(self.config.select.mask).causes
         causes = self._causes(
-            "collect", "score", seed=self.config.seed, select=self.config.select,
+            "collect", "score", seed=self.config.seed, select=options,
             against=self.config.score.against,
         )  # fmt: skip
         self.run.stage(
