@@ -25,7 +25,7 @@ def with_scanner_noise(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarr
 def with_warm_cast(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """More red, less blue."""
     strength = rng.uniform(0.8, 1.2)
-    return (pixels * (1 + strength * np.array([0.05, 0, -0.12]))).clip(0, 255).astype(np.uint8)
+    return (pixels * (1 + strength * np.array([0.10, 0, -0.24]))).clip(0, 255).astype(np.uint8)
 
 
 def with_watermark(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG001

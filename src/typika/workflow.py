@@ -25,6 +25,7 @@ from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.latents import PART
 from typika.errors import ConfigError, DataError
 from typika.mining.baseline import causes
+from typika.mining.masks import MaskText
 from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig, collection_model
 from typika.mining.refinement import refine
@@ -329,6 +330,7 @@ def write_report(mining: Mining, config: MineConfig) -> None:
     run = mining.run
     causes = {"cluster": run.output_digest("cluster"), "score": run.output_digest("score"),
               "evidence": run.output_digest("evidence"),
+              "artefacts": MaskText.parse(config.select.mask).artefacts,
               "report": settings.as_values(config.report)}  # fmt: skip
 
     def compute() -> None:

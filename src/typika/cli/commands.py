@@ -48,6 +48,8 @@ class What:
     "`paper`: the settings of the published method."
     recipe: Annotated[Path | None, Parameter(group=WHAT)] = None
     "TOML file with any of the settings that --dry-run prints."
+    mask: Annotated[str | None, Parameter(group=WHAT)] = None
+    "Where no patch may be: `border`, `border=0.05`, a PNG, boxes; or `artefacts` to hide those."
     set: Annotated[tuple[str, ...], Parameter(group=WHAT, negative="")] = ()
     "Any setting, as in --set score.against=null. May be repeated."
 
@@ -302,6 +304,7 @@ def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig
         "collection": {"label": what.label, "bin": what.bin},
         "prompt": {"label": what.prompt, "null": what.null_prompt},
         "model": {"checkpoint": what.model},
+        "select": {"mask": what.mask},
     }
     given = {
         section: {key: value for key, value in values.items() if value is not None}

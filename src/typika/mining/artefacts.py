@@ -13,25 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.collection.images import ImageCollection
-from typika.diffusion.denoiser import Denoiser, Latent
-from typika.diffusion.schedule import Density, NoiseDesign
 from typika.errors import ConfigError
 from typika.mining.confounds import auc_interval, paired_auc
-from typika.mining.features import cell_weights
-from typika.mining.interventions import BORDER, CHANGES, Look, common_look
-from typika.mining.patches import LONGEST, upsample
-from typika.mining.scoring import Scorer, level_densities
-from typika.mining.typicality import tally
+from typika.mining.interventions import BORDER, Look, common_look
+from typika.mining.trials import BANDS, Job, Maps, box_mean, covering, scored_again
 from typika.parallel import Advance, run_tasks
 
 if TYPE_CHECKING:
@@ -40,15 +33,17 @@ if TYPE_CHECKING:
 REENCODING = "re-encoding"
 NUISANCES = ("brightness", "tint", "resolution")
 COARSER = "coarser noise"  # all but the finest third of the noise levels
-BANDS = ("finest noise", "middle noise", "coarsest noise")
 DRAWS = 400  # resamplings of an interval
 TOUCH = 0.02  # of the short side: how near to an edge a patch touches it
-MOST = 0.5  # share of the patches that has to touch one side ...
-ALONE = 0.75  # ... and where nothing but their places is known
-PLACE = 0.04  # of width and height: how far from one place a patch still lies there
-FIXED = 0.6  # share of the patches that has to lie at one place
+MOST = 0.5  # share of the patches that has to touch a side ...
+ALONE = 0.9  # ... and where nothing but their places is known
+PLACE = 0.025  # of width and height: how far from one place a patch still lies there
+FIXED = 0.6  # share of the images that has to have a patch at one place
+REPEATED = 10  # images that say whether a place is fixed
+TRIED = 4  # patches that have to be scored again
 LEAST = 5  # patches of a cluster whose places say something
-FADES = 0.5  # share of what others keep below which typicality dies
+FADES = 0.5  # share of typicality, or of what others keep, below which it fades ...
+DIES = 0.3  # ... and below which it dies, as subtle elements do not
 REFERENCE = (0.5, 1.0)  # what others keep is taken to lie between these
 FOLLOWS = 0.6  # AUC from which the images of a cluster look different
 OTHERS = 400  # images that those of a cluster are compared with
@@ -109,19 +104,20 @@ def share(hits: Bool[ndarray, " n"], z: float = 1.96) -> Measured:
 
 def survival(
     before: Float[ndarray, " n"], after: Float[ndarray, " n"], *, rng: np.random.Generator
-) -> Measured:
-    """Median of what is left of each patch's typicality, with a bootstrap interval over patches.
+) -> Measured | None:
+    """Σ after / Σ before: what is left of the typicality of some patches.
 
-    before, after: (n,) typicality of the same patches. Patches without any before tell nothing;
-    where all are such, nothing could die and everything survives.
+    before, after: (n,) typicality of the same patches. With a bootstrap interval. A ratio of sums,
+    since the ratio of a single faint patch may be anything. None where patches are fewer than
+    `TRIED`, or have no typicality that could die.
     """
-    kept = before > 0
-    if not kept.any():
-        return Measured(1.0, 1.0, 1.0)
-    left = after[kept] / before[kept]
-    drawn = np.median(left[rng.integers(len(left), size=(DRAWS, len(left)))], axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Measured(float(np.median(left)), float(low), float(high))
+    if len(before) < TRIED or before.sum() <= 0:
+        return None
+    drawn = rng.integers(len(before), size=(DRAWS, len(before)))
+    sums = before[drawn].sum(axis=1)
+    kept = sums > 0
+    low, high = np.percentile(after[drawn].sum(axis=1)[kept] / sums[kept], [2.5, 97.5])
+    return Measured(float(after.sum() / before.sum()), float(low), float(high))
 
 
 def reference(found: Sequence[Measured]) -> float:
@@ -142,11 +138,12 @@ class Places:
     """Where some patches lie.
 
     corners: (n, 4) left, top, right, bottom; size: (n, 2) width, height of each one's image; all
-    in pixels.
+    in pixels. unit: (n,) images of one unit repeat each other and count once.
     """
 
     corners: Float[ndarray, "n 4"]
     size: Float[ndarray, "n 2"]
+    unit: Int[ndarray, " n"]
 
     @property
     def centres(self) -> Float[ndarray, "n 2"]:
@@ -159,15 +156,13 @@ class Places:
         return gap <= TOUCH * self.size.min(axis=1, keepdims=True)
 
 
-def most_touched(places: Places) -> tuple[str, Measured]:
-    """The side that most patches touch, and the share that does."""
-    touching = places.touching()
-    side = int(touching.mean(axis=0).argmax())
-    return SIDES[side], share(touching[:, side])
+def touching_a_side(places: Places) -> Measured:
+    """Share of the patches that touch any side of their image: scan edges lie left or right."""
+    return share(np.asarray(places.touching().any(axis=1)))
 
 
 def at_one_place(places: Places, random: Places) -> tuple[Measured, float]:
-    """Share of the patches whose centre lies at one place, and the share of random ones there.
+    """Share of the images with a patch at one place, and the share that random patches have there.
 
     The place is the median of the centres; there is within `PLACE` of it both across and down.
     Elements that only share a height, as doors do, do not count.
@@ -175,9 +170,11 @@ def at_one_place(places: Places, random: Places) -> tuple[Measured, float]:
     centre = np.median(places.centres, axis=0)
 
     def there(some: Places) -> Bool[ndarray, " n"]:
-        return (np.abs(some.centres - centre) <= PLACE).all(axis=1)
+        hit = (np.abs(some.centres - centre) <= PLACE).all(axis=1)
+        units, unit = np.unique(some.unit, return_inverse=True)
+        return np.bincount(unit, hit, len(units)) > 0
 
-    chance = float(there(random).mean()) if len(random.corners) else 0.0
+    chance = float(there(random).mean()) if len(random.unit) else 0.0
     return share(there(places)), chance
 
 
@@ -197,33 +194,6 @@ class Cluster:
     places: Places
 
 
-def covering(
-    cluster: Int[ndarray, " n"], rank: Int[ndarray, " n"], row: Int[ndarray, " n"],
-    most: int, wanted: int,
-) -> list[int]:  # fmt: skip
-    """Up to `most` images that hold `wanted` patches of every cluster, central ones if they can.
-
-    cluster, rank, row: (n,) of each patch its cluster, its place within it (0: most central) and
-    its image. Greedy: the image that adds most comes next; of equals the lower number.
-    """
-    missing = dict.fromkeys(np.unique(cluster).tolist(), wanted)
-    images = {int(one): np.flatnonzero(row == one) for one in np.unique(row)}
-    chosen: list[int] = []
-
-    def gain(image: int) -> float:
-        own = [patch for patch in images[image] if missing[int(cluster[patch])] > 0]
-        return float(sum(wanted / (wanted + rank[patch]) for patch in own))
-
-    while images and len(chosen) < most and any(count > 0 for count in missing.values()):
-        best = max(sorted(images), key=gain)
-        if gain(best) == 0:
-            break
-        for patch in images.pop(best):
-            missing[int(cluster[patch])] -= 1
-        chosen.append(best)
-    return sorted(chosen)
-
-
 def different(own: Float[ndarray, "n k"], others: Float[ndarray, "m k"]) -> Measured:
     """How well the images of a cluster are told from others by the best of k numbers.
 
@@ -238,94 +208,6 @@ def different(own: Float[ndarray, "n k"], others: Float[ndarray, "m k"]) -> Meas
         if found.auc > best.value:
             best = Measured(found.auc, found.low, found.high)
     return best
-
-
-def noise_bands(log_snr: Float[ndarray, " u"]) -> Int[ndarray, " u"]:
-    """The third that each unit of a design belongs to: 0 the finest noise, 2 the coarsest."""
-    rank = np.empty(len(log_snr), dtype=np.int64)
-    rank[np.argsort(-log_snr, kind="stable")] = np.arange(len(log_snr))
-    return ((rank + 0.5) * len(BANDS) / len(log_snr)).astype(np.int64)
-
-
-# --- changed images, scored again ---------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image, and how it is to be changed before it is scored again."""
-
-    row: int
-    changes: tuple[str, ...]
-
-
-Maps = dict[str, Float[ndarray, "h w"]]
-
-
-def _score_again(
-    mining: Mining,
-    collection: ImageCollection,
-    densities: Sequence[Density],
-    common: Look,
-    jobs: Sequence[Job],
-    advance: Advance,
-) -> list[Maps]:
-    """Maps of each image after each change, and of the image itself by noise band."""
-    scorer = Scorer.open(mining, collection, densities)
-    others = mining.config.score.against == "others"
-    found = []
-    for job in jobs:
-        label = int(collection.label_index[job.row])
-        contexts = torch.tensor([scorer.contexts(label) if others else (label,)])
-        latents = [scale.latents.latent(job.row) for scale in scorer.scales]
-        maps = dict(zip(BANDS, _maps(scorer, latents, contexts, len(BANDS)), strict=True))
-        image = collection.load(job.row)
-        image.thumbnail((LONGEST, LONGEST))
-        for name in job.changes:
-            changed = CHANGES[name](image, common)
-            latents = [scale.denoiser.encode(changed).cpu() for scale in scorer.scales]
-            [maps[name]] = _maps(scorer, latents, contexts, 1)
-        found.append(maps)
-        advance(1 + len(job.changes))
-    return found
-
-
-def _maps(
-    scorer: Scorer, latents: Sequence[Latent], contexts: Int[torch.Tensor, "1 k"], n_bands: int
-) -> list[Float[ndarray, "h w"]]:
-    """Typicality of one image by noise band, averaged over scales; the bands add up to it."""
-    height, width = max((latent.shape[1:] for latent in latents), key=np.prod)
-    total = np.zeros((n_bands, height, width))
-    for scale, latent in zip(scorer.scales, latents, strict=True):
-        denoiser, design = scale.denoiser, scale.design
-        stack = latent[None].to(denoiser.device).contiguous(memory_format=torch.channels_last)
-        band = np.zeros(design.n_units, dtype=np.int64)
-        if n_bands > 1:
-            band = noise_bands(denoiser.log_snr(design.quantile).cpu().numpy())
-        for number in range(n_bands):
-            own = part_of(design, np.flatnonzero(band == number))
-            sums = scorer.batch.attempt(partial(_sum, denoiser, stack, contexts, own))
-            grid = sums / design.n_units
-            total[number] += upsample(grid, height, width) / len(scorer.scales)
-    return list(total)
-
-
-def _sum(
-    denoiser: Denoiser,
-    latents: Float[torch.Tensor, "1 c h w"],
-    contexts: Int[torch.Tensor, "1 k"],
-    design: NoiseDesign,
-    at_once: int,
-) -> Float[ndarray, "h w"]:
-    """Sum over units of what ranks patches: against the null, or against the others."""
-    sums = tally(denoiser, latents, contexts, design, at_once=at_once).sums[-1, 0]
-    values: ndarray = sums.double().cpu().numpy()
-    return values
-
-
-def part_of(design: NoiseDesign, units: Int[ndarray, " m"]) -> NoiseDesign:
-    """Some units of a design."""
-    own = torch.from_numpy(units).to(design.quantile.device)
-    return NoiseDesign(design.quantile[own], design.weight[own], design.canvas[own], design.pairs)
 
 
 # --- judgement ----------------------------------------------------------------------------------
@@ -374,9 +256,14 @@ def _row(
 
 
 def _border(one: Evidence) -> Row:
-    """Most patches touch one side, and what is typical of them lies in the outermost strip."""
-    side, touching = most_touched(one.cluster.places)
-    text = f"{_percent(touching)} of the {len(one.cluster.row)} patches touch the {side} side"
+    """Most patches touch a side, and what is typical of them lies in the outermost strip."""
+    touching = touching_a_side(one.cluster.places)
+    sides = one.cluster.places.touching().mean(axis=0)
+    most = int(sides.argmax())
+    text = (
+        f"{_percent(touching)} of the {len(one.cluster.row)} patches touch a side of their image, "
+        f"{sides[most]:.0%} the {SIDES[most]}"
+    )
     left = one.left.get("border")
     if left is None or touching.low < MOST:
         return _row(one, "border", touching, ALONE, touching.low >= ALONE, f"{text}.")
@@ -387,11 +274,13 @@ def _border(one: Evidence) -> Row:
 def _fixed_place(one: Evidence) -> Row:
     """Most patches lie at one place, and random patches seldom do."""
     there, chance = at_one_place(one.cluster.places, one.random)
+    n_images = len(np.unique(one.cluster.places.unit))
     text = (
-        f"{_percent(there)} of the {len(one.cluster.row)} patches lie within {PLACE:.0%} of one "
-        f"place; of random patches {chance:.0%} do."
+        f"{_percent(there)} of its {n_images} images have a patch within {PLACE:.1%} of one "
+        f"place; of images with random patches {chance:.0%} do."
     )
-    return _row(one, "fixed place", there, FIXED, there.low >= max(FIXED, 2 * chance), text)
+    given = n_images >= REPEATED and there.low >= max(FIXED, 2 * chance)
+    return _row(one, "fixed place", there, FIXED, given, text)
 
 
 def _reencoding(one: Evidence, keep: float) -> Row | None:
@@ -400,10 +289,10 @@ def _reencoding(one: Evidence, keep: float) -> Row | None:
     if left is None:
         return None
     text = (
-        f"{_left(left)} after a blur of one pixel and a JPEG of quality 75; other clusters keep "
-        f"{keep:.0%}."
+        f"{_left(left)} after a median over 3 x 3 pixels and a JPEG of quality 75; the median "
+        f"cluster keeps {keep:.0%}."
     )
-    return _row(one, REENCODING, left, FADES * keep, left.high < FADES * keep, text)
+    return _row(one, REENCODING, left, DIES * keep, left.high < DIES * keep, text)
 
 
 def _finest(one: Evidence, keep: float) -> Row | None:
@@ -412,8 +301,8 @@ def _finest(one: Evidence, keep: float) -> Row | None:
     if left is None:
         return None
     text = (
-        f"{_percent(left)} of the typicality comes from the middle and the coarsest noise; of "
-        f"other clusters {keep:.0%}."
+        f"{_percent(left)} of the typicality comes from the middle and the coarsest noise; of the "
+        f"median cluster {keep:.0%}."
     )
     return _row(one, "finest noise", left, FADES * keep, left.high < FADES * keep, text)
 
@@ -421,7 +310,7 @@ def _finest(one: Evidence, keep: float) -> Row | None:
 def _nuisance(one: Evidence, name: str) -> Row | None:
     """The images look different, and what is typical fades once they do not."""
     follows, left = one.follows.get(name), one.left.get(name)
-    if follows is None or left is None:
+    if follows is None or left is None or follows.low < FOLLOWS:
         return None
     text = (
         f"Images of the cluster are told from others by their {name} (AUC {follows.value:.2f}, "
@@ -431,7 +320,9 @@ def _nuisance(one: Evidence, name: str) -> Row | None:
 
 
 def _percent(found: Measured) -> str:
-    return f"{found.value:.0%} (95 % {found.low:.0%} to {found.high:.0%})"
+    """A share in words; below nothing, where the label now hinders, is nothing."""
+    value, low, high = (f"{max(one, 0):.0%}" for one in (found.value, found.low, found.high))
+    return f"{value} (95 % {low} to {high})"
 
 
 def _left(found: Measured) -> str:
@@ -467,7 +358,7 @@ def badges(
     follows = [_follows(one, looks, others) for one in tested]
     common = common_look([looks[row] for row in others])
     jobs = _jobs(tested, follows, config)
-    again = _again(mining, collection, common, jobs)
+    again = scored_again(mining, collection, common, jobs)
     left = _left_of(mining, tested, again)
     found = zip(tested, follows, left, strict=True)
     return judge([Evidence(one, random[one.label], *rest) for one, *rest in found])
@@ -488,7 +379,7 @@ def clusters_of(
     number, distance = patches["cluster"].to_numpy(), patches["distance"].to_numpy()
 
     def places(own: Int[ndarray, " n"]) -> Places:
-        return Places(corners[own], size[row[own]].astype(np.float64))
+        return Places(corners[own], size[row[own]].astype(np.float64), collection.units[row[own]])
 
     random = {
         name: places(np.flatnonzero((label == name) & (selection == "random")))
@@ -573,27 +464,7 @@ def _jobs(
 def suspicions(one: Cluster, follows: Mapping[str, Measured]) -> set[str]:
     """The nuisances whose removal is worth trying on a cluster."""
     found = {name for name, measured in follows.items() if measured.low >= FOLLOWS}
-    return found | ({"border"} if most_touched(one.places)[1].low >= MOST else set())
-
-
-def _again(
-    mining: Mining, collection: ImageCollection, common: Look, jobs: Sequence[Job]
-) -> dict[int, Maps]:
-    """The maps of the jobs' images, by row."""
-    densities = level_densities(mining, collection)
-    workers = mining.model.workers(mining.workers)
-    hands = max(1, min(len(jobs), 2 * workers if workers > 1 else 1))
-    shares = [list(jobs[hand::hands]) for hand in range(hands)]
-    tasks = [(mining, collection, densities, common, share) for share in shares]
-    total = sum(1 + len(job.changes) for job in jobs)
-    found = run_tasks(
-        _score_again, tasks, workers=workers, name="Looking for artefacts", total=total
-    )
-    return {
-        job.row: maps
-        for part, results in zip(shares, found, strict=True)
-        for job, maps in zip(part, results, strict=True)
-    }
+    return found | ({"border"} if touching_a_side(one.places).low >= MOST else set())
 
 
 def _left_of(
@@ -613,17 +484,6 @@ def _left_of(
             own[COARSER] = sum(bands[1:])
             for name, value in own.items():
                 means.setdefault(name, []).append((sum(bands), value))
-        found.append(
-            {name: survival(*np.array(pairs).T, rng=rng) for name, pairs in means.items()}
-        )
+        left = {name: survival(*np.array(pairs).T, rng=rng) for name, pairs in means.items()}
+        found.append({name: value for name, value in left.items() if value is not None})
     return found
-
-
-def box_mean(
-    grid: Float[ndarray, "h w"], corners: Float[ndarray, " 4"], size: Float[ndarray, " 2"]
-) -> float:
-    """Mean of a map over a box in pixels of an image of this (width, height)."""
-    width, height = size
-    down = cell_weights(corners[1] / height, corners[3] / height, grid.shape[0])
-    across = cell_weights(corners[0] / width, corners[2] / width, grid.shape[1])
-    return float(down @ grid @ across)

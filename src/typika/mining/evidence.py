@@ -7,7 +7,7 @@ Legend: `row` is the place of an image in the collection; `m` clusters, `d` feat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from typika.diffusion.denoiser import NULL
 from typika.evaluation import Bootstrap, Estimate
 from typika.mining import features
 from typika.mining import significance as tests
+from typika.mining.artefacts import ArtefactConfig, badges
 from typika.mining.confounds import confounds
 from typika.mining.stages import feature_grids
 from typika.parallel import Advance, one_thread, run_tasks
@@ -85,12 +86,20 @@ def gather(mining: Mining) -> None:
     """Test the clusters of a run, and write the tables that say what each is worth."""
     collection = mining.collection
     patches = read_parquet(mining.folder / "patches.parquet").drop_columns(["thumbnail"])
+    clusters = read_parquet(mining.folder / "clusters.parquet")
     with one_thread():  # more would change the order of sums, and so the last digits
         table = verdicts(mining, collection, patches)
-        told = confounds(mining, collection)
-    for name, found in {"verdicts": table, "confounds": told}.items():
+        told = confounds(mining, collection, mining.config.confounds)
+        flawed = badges(mining, collection, patches, clusters, _affordable(mining))
+    for name, found in {"verdicts": table, "badges": flawed, "confounds": told}.items():
         write_parquet(found, mining.folder / f"{name}.parquet")
         write_csv(found, mining.folder / f"{name}.csv")
+
+
+def _affordable(mining: Mining) -> ArtefactConfig:
+    """The tests for artefacts that can be made: a baseline of maps cannot score an image again."""
+    config = mining.config.artefacts
+    return replace(config, images=0) if mining.config.baseline.of_maps else config
 
 
 def verdicts(mining: Mining, collection: ImageCollection, patches: pa.Table) -> pa.Table:

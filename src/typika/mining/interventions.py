@@ -19,7 +19,6 @@ from PIL import Image, ImageFilter
 from typika.mining.descriptors import ground, lab_of, rgb_of, small_copy
 
 QUALITY = 75  # of the JPEG that an image is sent through
-BLUR_SIDE = 256  # short side, in pixels, at which the blur has a sigma of one
 BORDER = 0.05  # of the short side: the strip on all four sides that is painted over
 CONTRAST_FLOOR = 5.0  # spread of L below which contrast is not stretched
 
@@ -71,10 +70,14 @@ def common_look(looks: list[Look]) -> Look:
 
 
 def reencoded(image: Image.Image) -> Image.Image:
-    """Blurred by a pixel at a short side of 256 and sent through a JPEG of quality 75."""
-    sigma = min(image.size) / BLUR_SIDE
+    """Each pixel replaced by the median of 3 x 3, and sent through a JPEG of quality 75.
+
+    Grain, scan lines and traces of compression go, outlines and surfaces stay: of a planted
+    scanner's noise a fifth outlived the median, of the finest planted elements three fifths. A
+    blur that took as much of the noise took as much of those.
+    """
     buffer = io.BytesIO()
-    image.filter(ImageFilter.GaussianBlur(sigma)).save(buffer, "JPEG", quality=QUALITY)
+    image.filter(ImageFilter.MedianFilter(3)).save(buffer, "JPEG", quality=QUALITY)
     with Image.open(buffer) as again:
         return again.convert("RGB")
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError, DataError
+from typika.mining.masks import MaskText
 
 Map = Float[ndarray, "H W"]
 CoarseMap = Float[ndarray, "h w"]
@@ -33,8 +34,12 @@ class SelectConfig:
     at_least: int = 50  # ... but not fewer than this many, where there are as many ...
     at_most: int = 1000  # ... and not more than this many
     controls: int = 64  # random and least typical patches kept per label, for comparison
+    # Where no patch may be: "border=0.05", a .png, a file of boxes; see `mining.masks`. With
+    # "artefacts" clusters with a badge are left out of report and figures.
+    mask: str = ""
 
     def __post_init__(self) -> None:
+        MaskText.parse(self.mask)
         if not 0 < self.patch_size <= 1:
             raise ConfigError(f"patch_size={self.patch_size}: need a fraction in (0, 1]")
         if self.per_image < 1 or self.controls < 0:
@@ -132,14 +137,23 @@ def means_of(values: Map, boxes: Boxes) -> Float[ndarray, " n"]:
     return sums / boxes.size**2
 
 
-def best_boxes(values: Map, size: int, count: int) -> Boxes:
+def blocked_places(forbidden: Bool[ndarray, "H W"], size: int) -> Bool[ndarray, "_p _q"]:
+    """Corners at which a `size` x `size` box would hold a forbidden pixel."""
+    return box_means(forbidden.astype(np.float64), size) > 0
+
+
+def best_boxes(
+    values: Map, size: int, count: int, blocked: Bool[ndarray, "_p _q"] | None = None
+) -> Boxes:
     """The `count` best non-overlapping boxes by mean value: best first, then the best of the rest.
 
     As published, boxes that merely touch count as overlapping, so corners of two boxes differ by
     more than `size` along an axis. Of equal scores the first in reading order wins. Fewer boxes
-    come back where no more fit.
+    come back where no more fit. blocked: corners where no box may be.
     """
     pooled = box_means(values, size)
+    if blocked is not None:
+        pooled[blocked] = -np.inf
     width = pooled.shape[1]
     tops, lefts, scores = [], [], []
     for _ in range(count):
@@ -157,10 +171,20 @@ def best_boxes(values: Map, size: int, count: int) -> Boxes:
 
 
 def random_boxes(
-    height: int, width: int, size: int, count: int, rng: np.random.Generator
+    height: int,
+    width: int,
+    size: int,
+    count: int,
+    rng: np.random.Generator,
+    blocked: Bool[ndarray, "_p _q"] | None = None,
 ) -> Boxes:
-    """Up to `count` boxes at random places that do not overlap, scored by random numbers."""
+    """Up to `count` boxes at random places that do not overlap, scored by random numbers.
+
+    blocked: corners where no box may be.
+    """
     free = np.ones((height - size + 1, width - size + 1), dtype=bool)
+    if blocked is not None:
+        free &= ~blocked
     tops, lefts = [], []
     for _ in range(count):
         places = np.flatnonzero(free)

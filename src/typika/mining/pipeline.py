@@ -31,7 +31,10 @@ from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
 from typika.mining import baseline, evidence, scoring, stages
+from typika.mining.artefacts import ArtefactConfig
 from typika.mining.clusters import ClusterConfig
+from typika.mining.confounds import ConfoundConfig
+from typika.mining.masks import MaskText
 from typika.mining.patches import SelectConfig
 from typika.mining.significance import SignificanceConfig
 from typika.mining.typicality import TypicalityConfig
@@ -125,6 +128,8 @@ class MiningConfig:
     select: SelectConfig = field(default_factory=SelectConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     significance: SignificanceConfig = field(default_factory=SignificanceConfig)
+    artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
+    confounds: ConfoundConfig = field(default_factory=ConfoundConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -254,8 +259,12 @@ class Mining:
         self.run.stage(stage, lambda: (baseline if of_maps else scoring).score(self))
 
     def _select(self) -> None:
+        options = settings.as_values(self.config.select)
+        # A mask is known by what it says and not by where its files lie; and what it hides from
+        # the report alone is no cause.
+        options["mask"] = MaskText.parse(self.config.select.mask).causes
         causes = self._causes(
-            "collect", "score", seed=self.config.seed, select=self.config.select,
+            "collect", "score", seed=self.config.seed, select=options,
             against=self.config.ranked_by, **self._choice,
         )  # fmt: skip
         self.run.stage(
@@ -276,10 +285,14 @@ class Mining:
     def _evidence(self) -> None:
         causes = self._causes(
             "collect", "encode", "train", "score", "cluster", seed=self.config.seed,
-            significance=self.config.significance, select=self.config.select, splits=self._splits,
+            significance=self.config.significance, artefacts=self.config.artefacts,
+            confounds=self.config.confounds, patch_size=self.config.select.patch_size,
+            splits=self._splits,
         )  # fmt: skip
         outputs = tuple(
-            f"{table}.{kind}" for table in ("verdicts", "confounds") for kind in ("parquet", "csv")
+            f"{table}.{kind}"
+            for table in ("verdicts", "badges", "confounds")
+            for kind in ("parquet", "csv")
         )
         self.run.stage(
             Stage(name="evidence", causes=causes, outputs=outputs), lambda: evidence.gather(self)

@@ -16,7 +16,10 @@ from numpy import ndarray
 
 from typika.baselines.probes import rival_path, train_rival
 from typika.collection.images import ImageCollection
+from typika.collection.regions import NAMES
+from typika.errors import ConfigError
 from typika.mining import clusters, features, patches
+from typika.mining.masks import Mask, MaskText
 from typika.mining.scores import ScoredMaps, mined_parts, read_maps, score_path
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
@@ -79,6 +82,7 @@ def select(mining: Mining) -> None:
         _candidates_of_part, tasks, workers=mining.workers, name="Selecting", total=len(collection)
     )
     candidates = pa.concat_tables(found)
+    _require_patches(candidates, collection, mining)
     chosen = [
         _choose(candidates, collection, label, selection, mining)
         for label in range(len(collection.labels))
@@ -87,20 +91,39 @@ def select(mining: Mining) -> None:
     write_parquet(pa.concat_tables(chosen), mining.folder / "selected.parquet")
 
 
+def _require_patches(candidates: pa.Table, collection: ImageCollection, mining: Mining) -> None:
+    """Raise ConfigError if a mask left some label without a single patch."""
+    mined = collection.in_split(mining.config.collection.mine)
+    labels = collection.label_index
+    bare = np.setdiff1d(labels[mined], labels[candidates["row"].to_numpy()])
+    if len(bare):
+        config = mining.config.select
+        raise ConfigError(
+            f"mask={config.mask!r}: no image of {collection.labels[int(bare[0])]} has room for a "
+            f"patch of patch_size={config.patch_size} outside it; make the mask or patches smaller"
+        )
+
+
 def _candidates_of_part(
     mining: Mining, collection: ImageCollection, part: int, advance: Advance
 ) -> pa.Table:
     scores = read_parquet(score_path(mining.folder, part))
     widths, heights = collection.table["width"], collection.table["height"]
     detected = _detected(mining, collection)
+    mask = Mask.read(MaskText.parse(mining.config.select.mask))
     found = []
     for place, row in enumerate(scores["row"].to_pylist()):
         image = (widths[row].as_py(), heights[row].as_py())
         maps = read_maps(scores, place)
+        forbidden = None
+        if mask is not None:
+            names = [collection.table[name][row].as_py() for name in NAMES]
+            label = collection.table["label"][row].as_py()
+            forbidden = mask.forbidden(patches.map_shape(*image), image, names, label)
         rng = np.random.default_rng(
             [mining.config.seed, int(scores["image_id"][place].as_py(), 16)]
         )
-        found.append(_candidates(maps, row, image, mining, rng, detected))
+        found.append(_candidates(maps, row, image, mining, rng, forbidden, detected))
         advance(1)
     return pa.concat_tables(found)
 
@@ -111,6 +134,7 @@ def _candidates(
     image: tuple[int, int],
     mining: Mining,
     rng: np.random.Generator,
+    forbidden: Bool[ndarray, "_H _W"] | None,
     detected: Detected | None,
 ) -> pa.Table:
     config, against = mining.config.select, mining.config.ranked_by
@@ -119,19 +143,23 @@ def _candidates(
     side = patches.patch_side(rows, columns, config.patch_size)
     pixels = {name: patches.upsample(values, rows, columns) for name, values in maps.items()}
     score = pixels[against]
+    blocked = None if forbidden is None else patches.blocked_places(forbidden, side)
     ways = {
-        "typical": patches.best_boxes(score, side, config.per_image),
-        "random": patches.random_boxes(rows, columns, side, config.per_image, rng),
-        "negative": patches.best_boxes(-score, side, config.per_image),
+        "typical": patches.best_boxes(score, side, config.per_image, blocked),
+        "random": patches.random_boxes(rows, columns, side, config.per_image, rng, blocked),
+        "negative": patches.best_boxes(-score, side, config.per_image, blocked),
     }
     if mining.config.baseline.name == "random":  # others than the controls
-        again = patches.random_boxes(rows, columns, side, config.per_image, rng)
+        again = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
         ways["typical"] = again
     elif mining.config.baseline.name == "negative":
         ways["typical"] = ways["negative"]
     detector = np.zeros(0, dtype=int)
     if detected is not None:
         (top, left), found_side, detector = detected.squares(row, image, (rows, columns))
+        if forbidden is not None:
+            free = ~patches.blocked_places(forbidden, found_side)[top, left]
+            top, left, detector = top[free], left[free], detector[free]
         ways["typical"] = patches.Boxes(top, left, found_side, np.zeros(len(top)))
     tables = []
     for selection, boxes in ways.items():

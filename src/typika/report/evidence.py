@@ -132,8 +132,14 @@ def _cell(row: Mapping[str, Any] | None) -> tuple[str, bool]:
     return f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})", bool(row["explains"])
 
 
-def masked(evidence: Evidence, clusters: pa.Table) -> pa.Table:
-    """The clusters without those that carry a badge."""
+def without_artefacts(
+    evidence: Evidence, patches: pa.Table, clusters: pa.Table
+) -> tuple[pa.Table, pa.Table]:
+    """The patches and clusters of a run less the clusters that carry a badge."""
     flawed = badge_records(evidence)
-    keys = zip(clusters["label"].to_pylist(), clusters["cluster"].to_pylist(), strict=True)
-    return clusters.filter(pa.array([key not in flawed for key in keys], pa.bool_()))
+
+    def kept(table: pa.Table) -> pa.Table:
+        keys = zip(table["label"].to_pylist(), table["cluster"].to_pylist(), strict=True)
+        return table.filter(pa.array([key not in flawed for key in keys], pa.bool_()))
+
+    return kept(patches), kept(clusters)

@@ -16,10 +16,12 @@ from typika import __version__
 from typika.collection.images import ImageCollection
 from typika.mining import confounds
 from typika.mining.baseline import wording
+from typika.mining.masks import MaskText
 from typika.mining.patches import upsample
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.mining.typicality import TypicalityConfig
+from typika.report.evidence import without_artefacts
 from typika.report.records import Baseline, Evidence, HeatMaps, LabelFacts, ReportInputs, RunFacts
 from typika.tables import parquet_columns, read_parquet
 
@@ -56,13 +58,19 @@ def report_inputs(mining: Mining, date: str) -> ReportInputs:
     """Everything that the report of a run shows."""
     collection = mining.collection
     row_of = {name: row for row, name in enumerate(collection.table["image_id"].to_pylist())}
+    found = read_evidence(mining.folder)
+    patches, clusters = (
+        read_parquet(mining.folder / f"{name}.parquet") for name in ("patches", "clusters")
+    )
+    if MaskText.parse(mining.config.select.mask).artefacts:
+        patches, clusters = without_artefacts(found, patches, clusters)
     return ReportInputs(
-        patches=read_parquet(mining.folder / "patches.parquet"),
-        clusters=read_parquet(mining.folder / "clusters.parquet"),
+        patches=patches,
+        clusters=clusters,
         maps=MapsOnDisk(mining.folder, collection),
         images=lambda image_id: collection.load(row_of[image_id], draft=512),
         facts=run_facts(mining, collection, date),
-        evidence=read_evidence(mining.folder),
+        evidence=found,
     )
 
 
