@@ -90,11 +90,12 @@ def run(candidates: int = 25_000) -> Result:
     with tempfile.TemporaryDirectory() as place:
         truth = render_demo(Path(place) / "towns", n_per_label=PER_LABEL, size=SIDE)
         collection = ImageCollection.open(truth.folder)
-        with peak_memory(os.getpid()) as peak:
+        with peak_memory(os.getpid(), every=1) as peak:
             started, cpu = time.monotonic(), cpu_seconds(os.getpid())
             found = mine(collection, LABEL, config, seed=0, workers=WORKERS)
             minutes = (time.monotonic() - started) / 60
             cpu = (cpu_seconds(os.getpid()) - cpu) / 60
+            load = os.getloadavg()[2]  # above two, others were at work on the two cores
     shown = Shown(truth)
     own = owners(collection, found, shown, config.matches)
     kinds = set(own) - {None}
@@ -105,11 +106,12 @@ def run(candidates: int = 25_000) -> Result:
     note = (
         f"{len(collection)} postcards, {LABEL} against the other towns, {found.n_candidates:,} "
         f"candidates, {WORKERS} processes of one thread: {minutes:.1f} minutes, in which they had "
-        f"{cpu:.1f} minutes of a core. {len(kinds)} of {len(ELEMENT_KINDS[LABEL])} planted kinds "
-        f"own one of the first {len(own)} detectors ({sum(kind is not None for kind in own)} "
-        f"detectors in all), by chance {chance:.2f}. Discriminativeness over "
-        f"{found.row.shape[1]} matches and owner of the first 16: {', '.join(first)}; the mean of "
-        f"all {len(own)} is {found.discriminativeness.mean():.2f}, chance {found.chance:.2f}."
+        f"{cpu:.1f} minutes of a core (average load at the end {load:.1f}). "
+        f"{len(kinds)} of {len(ELEMENT_KINDS[LABEL])} planted kinds own one of the first "
+        f"{len(own)} detectors ({sum(kind is not None for kind in own)} detectors in all), by "
+        f"chance {chance:.2f}. Discriminativeness over {found.row.shape[1]} matches and owner of "
+        f"the first 16: {', '.join(first)}; the mean of all {len(own)} is "
+        f"{found.discriminativeness.mean():.2f}, chance {found.chance:.2f}."
     )
     return Result(
         figures=(

@@ -102,14 +102,17 @@ def write(name: str, result: Result, seconds: float) -> Path:
 
 
 @contextmanager
-def peak_memory(pid: int) -> Iterator[list[float]]:
-    """Sample the resident memory of a process and all its children; peak in GB in the list."""
+def peak_memory(pid: int, every: float = 0.2) -> Iterator[list[float]]:
+    """Sample the resident memory of a process and all its children; peak in GB in the list.
+
+    every: seconds from one look to the next, each of which costs some hundredths of a second.
+    """
     import threading
 
     peak, finished = [0.0], threading.Event()
 
     def watch() -> None:
-        while not finished.wait(0.2):
+        while not finished.wait(every):
             peak[0] = max(peak[0], _resident(pid))
 
     watcher = threading.Thread(target=watch, daemon=True)
