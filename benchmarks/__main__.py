@@ -10,7 +10,18 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "tiles", "steel", "scaling", "estimator", "agreement", "tiny", "planted", "gpu")
+SLOW = (
+    "demo",
+    "artefacts",
+    "tiles",
+    "steel",
+    "scaling",
+    "estimator",
+    "agreement",
+    "tiny",
+    "planted",
+    "gpu",
+)
 
 
 def main() -> int:
