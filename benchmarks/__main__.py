@@ -10,7 +10,7 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "tiles", "steel", "xrays", "significance", "doersch", "scaling", "estimator",
+SLOW = ("demo", "artefacts", "tiles", "steel", "xrays", "significance", "doersch", "scaling", "estimator",
         "agreement", "tiny", "planted", "gpu")  # fmt: skip
 
 

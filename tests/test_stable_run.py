@@ -313,3 +313,16 @@ def test_offline_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ModelError, match="nobody/nothing: cannot get it"):
             checkpoints.locate("nobody/nothing")
     assert asked == [True, False]
+
+
+def test_clusters_are_tried_for_being_artefacts(done: Path) -> None:
+    from typika.mining.artefacts import ArtefactConfig, badges
+    from typika.mining.pipeline import Mining
+    from typika.run import Run
+
+    source, config = workflow.recorded(done)
+    mining = Mining(Run.read(done), source, config, 1, "cpu")
+    tables = (read_parquet(done / f"{name}.parquet") for name in ("patches", "clusters"))
+    found = badges(mining, mining.collection, *tables, ArtefactConfig(images=2, clusters=2))
+    assert set(found["label"].to_pylist()) <= {"discs", "triangles"}
+    assert {"border", "fixed place"} <= set(found["badge"].to_pylist())

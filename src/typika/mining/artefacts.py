@@ -12,7 +12,7 @@ Legend: `n` patches, `u` units of a noise design, `h w` cells of a map.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy import ndarray
 from typika.collection.images import ImageCollection
 from typika.errors import ConfigError
 from typika.mining.confounds import auc_interval, paired_auc
+from typika.mining.descriptors import SMALL
 from typika.mining.interventions import BORDER, Look, common_look
 from typika.mining.trials import BANDS, Job, Maps, box_mean, covering, scored_again
 from typika.parallel import Advance, run_tasks
@@ -116,6 +117,8 @@ def survival(
     drawn = rng.integers(len(before), size=(DRAWS, len(before)))
     sums = before[drawn].sum(axis=1)
     kept = sums > 0
+    if not kept.any():
+        return None
     low, high = np.percentile(after[drawn].sum(axis=1)[kept] / sums[kept], [2.5, 97.5])
     return Measured(float(after.sum() / before.sum()), float(low), float(high))
 
@@ -417,9 +420,11 @@ def _looks(
 def _look_at(
     collection: ImageCollection, rows: Int[ndarray, " n"], advance: Advance
 ) -> list[Look]:
+    width, height = (collection.table[name].to_numpy() for name in ("width", "height"))
     found = []
-    for row in rows:
-        found.append(Look.of(collection.load(int(row))))
+    for row in rows.tolist():
+        look = Look.of(collection.load(row, draft=2 * SMALL))
+        found.append(replace(look, short=int(min(width[row], height[row]))))
         advance(1)
     return found
 

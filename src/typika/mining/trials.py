@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from typika.collection.images import ImageCollection
-from typika.diffusion.denoiser import Denoiser, Latent
+from typika.diffusion.denoiser import Denoiser
 from typika.diffusion.schedule import Density, NoiseDesign
 from typika.mining.features import cell_weights
 from typika.mining.interventions import CHANGES, Look
@@ -73,7 +73,7 @@ class Job:
     changes: tuple[str, ...]
 
 
-Maps = dict[str, Float[ndarray, "h w"]]
+Maps = dict[str, Float[ndarray, "_h _w"]]
 
 
 def _score_again(
@@ -105,7 +105,10 @@ def _score_again(
 
 
 def _maps(
-    scorer: Scorer, latents: Sequence[Latent], contexts: Int[torch.Tensor, "1 k"], n_bands: int
+    scorer: Scorer,
+    latents: Sequence[Float[torch.Tensor, "c _h _w"]],
+    contexts: Int[torch.Tensor, "1 k"],
+    n_bands: int,
 ) -> list[Float[ndarray, "h w"]]:
     """Typicality of one image by noise band, averaged over scales; the bands add up to it."""
     height, width = max((latent.shape[1:] for latent in latents), key=np.prod)
