@@ -10,8 +10,8 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "artefacts", "tiles", "steel", "xrays", "significance", "doersch", "scaling", "estimator",
-        "agreement", "tiny", "planted", "gpu")  # fmt: skip
+SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
+        "scaling", "estimator", "agreement", "tiny", "planted", "gpu")  # fmt: skip
 
 
 def main() -> int:
