@@ -94,13 +94,13 @@ class Killed(BaseException):
 def test_a_run_killed_while_scoring_ends_the_same(
     images: Path, tiny: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from typika.mining.scoring import Scorer
+    from typika.mining import scoring
 
-    def dying(self: Scorer, row: int, label: int) -> dict:
+    def dying(*_: object) -> dict:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "_evidence", dying)
+        patch.setattr(scoring, "rival_answer", dying)
         with pytest.raises(Killed):
             cluster(images, tmp_path / "run", tiny)
     cluster(images, tmp_path / "run", tiny)

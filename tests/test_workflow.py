@@ -204,7 +204,11 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
     changed = small(cluster={"method": "published"})
     mine(photos, tmp_path / "run", config=changed, workers=1, overwrite=True)
     after = MiningRun(tmp_path / "run").seconds()
-    assert {name for name in after if after[name] != before[name]} <= {"cluster", "report"}
+    assert {name for name in after if after[name] != before[name]} <= {
+        "cluster",
+        "evidence",
+        "report",
+    }
     assert (tmp_path / "run" / "clusters.parquet").read_bytes() != (
         run.folder / "clusters.parquet"
     ).read_bytes()

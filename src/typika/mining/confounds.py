@@ -487,19 +487,22 @@ def content_auc(mining: Mining, collection: ImageCollection) -> list[float | Non
     The rival sees what the denoiser sees and answers for every label, where the stored maps are
     of an image's own label alone. None where a label has no image, or nothing but images, there.
     """
-    from typika.mining.pipeline import training_images
+    from typika.mining.pipeline import folds
 
-    unseen = ~training_images(collection, mining.config)
     rows, truth = distinct_images(collection, mining.config.collection.mine)
-    own = np.flatnonzero(unseen[rows])[:CONTENT_ROWS]
-    if not len(own):
+    fold, tasks = np.full(len(rows), -1), []
+    for number, one in enumerate(folds(mining, collection)):
+        own = np.flatnonzero((one.scored & ~one.trained_on)[rows])[:CONTENT_ROWS]
+        fold[own] = number
+        tasks.append((one.mining, len(collection), len(collection.labels), rows[own]))
+    known = int((fold >= 0).sum())
+    if not known:
         return [None] * len(collection.labels)
-    rows, truth = rows[own], truth[own]
-    task = (mining, len(collection), len(collection.labels), rows)
-    scores = run_tasks(_rival_scores, [task], workers=1, name="Asking the rival", total=len(rows))[
-        0
-    ]
-    fold = np.zeros(len(rows), dtype=np.int64)
+    order = np.argsort(fold, kind="stable")[-known:]
+    scores = np.concatenate(
+        run_tasks(_rival_scores, tasks, workers=1, name="Asking the rival", total=known)
+    )
+    truth, fold = truth[order], fold[order]
     found = (paired_auc(scores[:, one], truth[:, one], fold) for one in range(truth.shape[1]))
     return [value if np.isfinite(value) else None for value in found]
 
@@ -510,7 +513,7 @@ def _rival_scores(
     """Mean evidence of each image for each label, over cells and scales."""
     rivals = []
     for number, store in enumerate(mining.model.rival_latents(n_images, mining.folder)):
-        path = rival_path(mining.folder, number)
+        path = rival_path(mining.folder, number, mining.fold)
         rivals.append((load_rival(path, store.channels, n_labels, mining.config.rival), store))
     scores = np.zeros((len(rows), n_labels))
     for place, row in enumerate(rows):

@@ -85,10 +85,16 @@ def _score_again(
     advance: Advance,
 ) -> list[Maps]:
     """Maps of each image after each change, and of the image itself by noise band."""
-    scorer = Scorer.open(mining, collection, densities)
+    from typika.mining.pipeline import folds
+
+    scorers = [
+        (fold.scored, Scorer.open(fold.mining, collection, densities))
+        for fold in folds(mining, collection)
+    ]
     others = mining.config.score.against == "others"
     found = []
     for job in jobs:
+        scorer = next(own for scored, own in scorers if scored[job.row])
         label = int(collection.label_index[job.row])
         contexts = torch.tensor([scorer.contexts(label) if others else (label,)])
         latents = [scale.latents.latent(job.row) for scale in scorer.scales]
