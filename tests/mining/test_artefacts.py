@@ -212,6 +212,12 @@ def test_what_dies_is_held_against_what_others_keep(rng):
     assert given_to(judge([dies, *elements])) == {"re-encoding", "finest noise"}
     half = evidence(rng, scattered(rng), re_encoding=Measured(0.4, 0.3, 0.5))
     assert given_to(judge([half, *elements])) == set()  # a subtle element
+    # Where all others fade, fading as much is no mark.
+    faint = [evidence(rng, scattered(rng), number=n, re_encoding=Measured(0.6, 0.5, 0.7))
+             for n in range(1, 6)]  # fmt: skip
+    quarter = evidence(rng, scattered(rng), re_encoding=Measured(0.22, 0.2, 0.25))
+    assert given_to(judge([quarter, *elements])) == {"re-encoding"}
+    assert given_to(judge([quarter, *faint])) == set()
     row = next(r for r in judge([dies, *elements]).to_pylist() if r["badge"] == "re-encoding")
     assert row["threshold"] == pytest.approx(0.3 * 0.9)
     assert row["evidence"].startswith("5% (95 % 0% to 10%) of the typicality is left")
