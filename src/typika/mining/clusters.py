@@ -38,11 +38,11 @@ class ClusterConfig:
     # What of a patch is compared: what is typical in it, or the mean of all of it as in the paper.
     pooling: Literal["typicality", "mean"] = "typicality"
     # Directions in which random patches vary, taken off beside their mean (not if "published").
-    background: int = 3
+    background: int = 4
     n_clusters: int = 32  # of each start, before like ones are joined; "published": in the end
     n_starts: int = 20  # fits of halves of the images, which the consensus is made of
     join: tuple[float, float] = (0.5, 0.8)  # cosines: groups less alike stay apart, more are one
-    found_again: float = 0.75  # stability from which groups between the two cosines stay apart
+    found_again: float = 0.85  # stability from which groups between the two cosines stay apart
     loose: float = 2.5  # standard deviations beyond the median distance that a member may lie
     smallest: int = 5  # images; clusters with fewer are dissolved ("published": listed last)
     one_per_image: bool = True  # of a cluster's patches from one image only the closest stays
@@ -186,7 +186,7 @@ def repeatability(
 ) -> tuple[Float[ndarray, " k"], float]:
     """How well `count` clusters are found again, and how alike the refits are; as in `Groups`."""
 
-    def sets(grouping: Assignment, count: int) -> Bool[ndarray, "k n"]:
+    def sets(grouping: Assignment, count: int) -> Bool[ndarray, "_ n"]:
         return grouping[None] == np.arange(count)[:, None]
 
     again = [sets(refit, int(refit.max(initial=0)) + 1) for refit in refits]

@@ -151,7 +151,7 @@ def cut(
     return groups[-1]
 
 
-def overlaps(sets: Sets, others: Sequence[Bool[ndarray, "_g n"]]) -> Float[ndarray, "s g nodes"]:
+def overlaps(sets: Sets, others: Sequence[Bool[ndarray, "_ n"]]) -> Float[ndarray, "s g _nodes"]:
     """Intersection over union of each set with each of the others; 0 for empty sets.
 
     Those of `others` with fewer sets than most are filled up with zeros.
