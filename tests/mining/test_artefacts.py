@@ -266,7 +266,7 @@ def tables(folder: Path) -> list[pa.Table]:
 
 def test_badges_do_not_depend_on_workers(run):
     mining = mining_of(run, 1)
-    config = ArtefactConfig(images=3, clusters=2)
+    config = ArtefactConfig(images=8, clusters=2)
     found = badges(mining, mining.collection, *tables(run), config)
     assert found.schema == BADGES
     assert set(found["label"].to_pylist()) == {"discs", "triangles"}
