@@ -10,7 +10,8 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "tiles", "steel", "scaling", "estimator", "agreement", "tiny", "planted", "gpu")
+SLOW = ("demo", "tiles", "steel", "scaling", "estimator", "agreement", "tiny", "planted", "gpu",
+        "clusters")  # fmt: skip
 
 
 def main() -> int:

@@ -120,3 +120,11 @@ def test_maps_on_disk_cope_with_what_a_run_lacks(monkeypatch: pytest.MonkeyPatch
     assert (maps["x", "a"].evidence == np.full((4, 6), 5.0)).all()
     assert maps["y", "b"].evidence is None
     assert maps["y", "b"].contrast is not None
+
+
+def test_the_grouping_s_figure_is_the_mean_over_labels() -> None:
+    clusters = pa.table({"label": ["a", "a", "b", "c"], "repeats": [0.9, 0.9, 0.5, float("nan")]})
+    row = next(inputs.grouping(clusters))
+    assert row.value == pytest.approx(0.7)
+    assert "least of b, 0.50" in row.note
+    assert not list(inputs.grouping(clusters.slice(3)))
