@@ -37,3 +37,7 @@ def test_only_the_first_six_clusters_of_the_own_label_count() -> None:
 def test_half_of_the_element_has_to_be_in_the_patch() -> None:
     assert elements_found(table([(LABEL, 0, 10)]), TRUTH) == {KIND}
     assert elements_found(table([(LABEL, 0, 11)]), TRUTH) == set()
+
+
+def test_loose_patches_find_nothing() -> None:
+    assert elements_found(table([(LABEL, -1, 0)] * 5), TRUTH) == set()

@@ -64,13 +64,20 @@ def test_the_tables_hold_what_they_promise(run: MiningRun) -> None:
     assert set(patches["selection"]) == {"typical", "random", "negative"}
     assert set(patches["label"]) == {"discs", "triangles"}
     typical = patches[patches["selection"] == "typical"]
-    assert (typical["cluster"] >= 0).all()
+    assert (patches.loc[patches["selection"] != "typical", "cluster"] == -1).all()
+    loose = typical["cluster"] == -1
+    assert not loose.all()
+    typical_of_clusters = typical[~loose]
+    repeated = typical_of_clusters.duplicated(["label", "cluster", "image_id"])
+    assert not repeated.any()
     assert typical.groupby("label")["typicality"].apply(lambda s: s.is_monotonic_decreasing).all()
     assert (patches["right"] > patches["left"]).all()
     assert (patches["error"] >= 0).all()
-    sizes = typical.groupby(["label", "cluster"]).size()
+    sizes = typical_of_clusters.groupby(["label", "cluster"]).size()
     clusters = run.clusters.to_pandas().set_index(["label", "cluster"])
     assert (clusters["size"] == sizes.reindex(clusters.index)).all()
+    assert len(sizes) == len(clusters)
+    assert clusters["stability"].between(0, 1).all()
     assert (clusters["low"] <= clusters["typicality"]).all()
     assert (clusters["typicality"] <= clusters["high"]).all()
 
@@ -119,6 +126,7 @@ def test_the_report_is_there_and_names_the_method(run: MiningRun) -> None:
     text = run.report.read_text(encoding="utf-8")
     assert "discs" in text
     assert "hybrid" in text
+    assert "Grouping repeats" in text
     assert "MLP" in text
 
 

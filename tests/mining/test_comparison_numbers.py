@@ -231,3 +231,13 @@ def test_localisation_of_a_run_against_itself_gains_nothing() -> None:
     gain = localisations(shared(), better, seed=0)[0].precision_gain
     assert (gain.low, gain.high) == (pytest.approx(0.1), pytest.approx(0.1))  # it is paired
     assert localisations(shared(), [], seed=0) == ()
+
+
+def test_patches_in_no_cluster_count_as_a_group() -> None:
+    first = tops(0)
+    loose = replace(first, cluster=first.cluster - 1)  # the first group comes apart
+    for row in agreements(shared(), first, loose, np.ones(24), seed=0):
+        assert row.adjusted_rand.value == pytest.approx(1)
+    row = agreements(shared(), loose, replace(loose, cluster=np.abs(loose.cluster)),
+                     np.ones(24), seed=0)[0]  # fmt: skip
+    assert row.adjusted_rand.value < 1

@@ -121,6 +121,38 @@ def test_what_fits_is_all_there(make_inputs):
     assert page.dots == ()
 
 
+def loosened(inputs: ReportInputs) -> ReportInputs:
+    """The same run with the last cluster of its first label come apart."""
+    patches, clusters = inputs.patches.to_pylist(), inputs.clusters.to_pylist()
+    label, last = clusters[0]["label"], 2
+    for row in patches:
+        if (row["label"], row["cluster"]) == (label, last):
+            row["cluster"] = -1
+    kept = [row for row in clusters if (row["label"], row["cluster"]) != (label, last)]
+    return replace(
+        inputs, patches=pa.Table.from_pylist(patches), clusters=pa.Table.from_pylist(kept)
+    )
+
+
+def test_patches_in_no_cluster_are_counted_and_are_dots(make_inputs):
+    page = build_page(loosened(make_inputs(sizes=(12, 20, 9))))
+    first, second, _ = page.labels
+    assert (first.n_patches, first.n_loose, first.n_clusters) == (41, 9, 2)
+    assert (second.n_patches, second.n_loose, second.n_clusters) == (41, 0, 3)
+    assert len(page.dots) == 9
+    said = " ".join(page.left_out)
+    assert "9 of 123 typical patches are in no cluster" in said
+    assert "to stay under" not in said
+    assert '"loose":9' in render(page).replace(" ", "")
+
+
+def test_patches_in_no_cluster_are_not_blamed_on_the_budget(make_inputs):
+    page = build_page(loosened(make_inputs(sizes=(120, 80, 60))), max_megabytes=0.4)
+    said = " ".join(page.left_out)
+    assert "60 of 780 typical patches are in no cluster" in said
+    assert "of 720 typical patches of clusters" in said
+
+
 def test_a_budget_must_be_positive(make_inputs):
     with pytest.raises(ConfigError, match="max_megabytes=0"):
         build_page(make_inputs(), max_megabytes=0)

@@ -140,3 +140,11 @@ def test_labels_known_by_heart_are_named(tmp_path: Path, rng: np.random.Generato
     ]
     assert gap.value == pytest.approx(level[:4].mean() - level[4:].mean())
     assert gap.note.endswith("surely above zero for b")
+
+
+def test_the_grouping_s_figure_is_the_mean_over_labels() -> None:
+    clusters = pa.table({"label": ["a", "a", "b", "c"], "repeats": [0.9, 0.9, 0.5, float("nan")]})
+    row = next(inputs.grouping(clusters))
+    assert row.value == pytest.approx(0.7)
+    assert "least of b, 0.50" in row.note
+    assert not list(inputs.grouping(clusters.slice(3)))

@@ -141,7 +141,7 @@ def fit(vectors: Features, images: Images, config: ClusterConfig, seed: int) -> 
     def once(part: Bool[ndarray, " n"], number: int) -> Groups:
         if config.method == "hdbscan":
             return _dense(vectors[part], images[part], config)
-        return _published(vectors[part], config.n_clusters, PUBLISHED_SEED + number)
+        return published(vectors[part], config.n_clusters, PUBLISHED_SEED + number)
 
     groups = once(np.ones(len(vectors), dtype=bool), 0)
     refits = [
@@ -226,7 +226,7 @@ def _dense(vectors: Features, images: Images, config: ClusterConfig) -> Groups:
     return _settled(vectors, images, assignment, unknown, config)
 
 
-def _published(vectors: Features, n_clusters: int, seed: int) -> Groups:
+def published(vectors: Features, n_clusters: int, seed: int) -> Groups:
     """k-means as published: one start, on plain unit vectors, no patch loose."""
     _, centres = consensus.k_means(vectors, n_clusters, seed)
     everywhere, unknown = np.full(len(centres), np.inf), np.zeros(len(centres))

@@ -240,14 +240,16 @@ def cluster(mining: Mining) -> None:
         pooled = patch_features(mining, collection, selected)
     row = selected["row"].to_numpy()
     typical = np.array(selected["selection"].to_pylist()) == "typical"
-    fitted = _fitted_to(mining, collection, row)
-    vectors = _compared(mining, collection, selected, pooled, fitted)
+    fitted = fitted_to(mining, collection, row)
+    vectors = compared(mining, collection, selected, pooled, fitted)
     detected = "detector" in selected.column_names
+    label, score = collection.label_index[row], selected["typicality"].to_numpy()
+    duplicates = np.array(collection.table["duplicate"].to_pylist())
+    images = np.unique(duplicates, return_inverse=True)[1][row]
     if detected:
         found = _as_detected(collection, selected, typical)
     else:
-        found = _group(mining, collection, row, typical, fitted, vectors)
-    label, score = collection.label_index[row], selected["typicality"].to_numpy()
+        found = _group(mining, label, images, typical, fitted, vectors)
     number = np.full(len(selected), clusters.LOOSE)
     distance = np.full(len(selected), np.nan)
     summaries = []
@@ -277,7 +279,7 @@ def cluster(mining: Mining) -> None:
     write_csv(summary, mining.folder / "clusters.csv")
 
 
-def _compared(
+def compared(
     mining: Mining,
     collection: ImageCollection,
     selected: pa.Table,
@@ -299,7 +301,7 @@ def _compared(
     return clusters.without(pooled, clusters.background(pooled[random], label[random], count))
 
 
-def _fitted_to(
+def fitted_to(
     mining: Mining, collection: ImageCollection, row: Int[ndarray, " n"]
 ) -> Bool[ndarray, " n"]:
     """Which patches clusters are fitted to: those of images that the model was trained on.
@@ -315,16 +317,16 @@ def _fitted_to(
 
 def _group(
     mining: Mining,
-    collection: ImageCollection,
-    row: Int[ndarray, " n"],
+    label: Int[ndarray, " n"],
+    images: Int[ndarray, " n"],
     typical: Bool[ndarray, " n"],
     fitted: Bool[ndarray, " n"],
     vectors: Float[ndarray, "n d"],
 ) -> dict[int, tuple[clusters.Groups, clusters.Clustering]]:
-    """The partition of each label that has typical patches, and what falls where in it."""
-    label = collection.label_index[row]
-    duplicates = np.array(collection.table["duplicate"].to_pylist())
-    images = np.unique(duplicates, return_inverse=True)[1][row]
+    """The partition of each label that has typical patches, and what falls where in it.
+
+    images: (n,) the near-duplicate group of images that each patch comes from.
+    """
     places = np.unique(label[typical]).tolist()
     tasks = []
     for place in places:
