@@ -247,3 +247,83 @@ def test_medians_leave_out_what_is_unknown() -> None:
     assert evaluation.median(values)(np.array([1, 1, 1, 1])) == 3
     assert evaluation.median(values)(np.array([0, 3, 1, 1])) == 5.5
     assert np.isnan(evaluation.median(values)(np.array([0, 3, 0, 0])))
+
+
+# --- shares and orders, with intervals
+
+
+def wilson_ends(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return centre - half, centre + half
+
+
+def bools(pattern: str) -> np.ndarray:
+    return np.array([letter == "x" for letter in pattern])
+
+
+def test_auc_counts_pairs_in_the_right_order() -> None:
+    score = np.array([3.0, 2.0, 1.0, 0.0])
+    assert evaluation.paired_auc(score, bools("xx..")) == 1.0
+    assert evaluation.paired_auc(score, bools("..xx")) == 0.0
+    assert evaluation.paired_auc(score, bools("x.x.")) == 0.75
+    assert evaluation.paired_auc(np.zeros(4), bools("x.x.")) == 0.5
+    assert np.isnan(evaluation.paired_auc(score, bools("....")))
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.randoms())
+def test_the_auc_of_the_others_is_the_rest(values: list[int], random) -> None:
+    score = np.array(values, dtype=float)
+    own = np.array([random.random() < 0.5 for _ in values])
+    own[0], own[-1] = True, False
+    found = evaluation.paired_auc(score, own)
+    assert found == pytest.approx(1 - evaluation.paired_auc(score, ~own))
+    assert found == pytest.approx(1 - evaluation.paired_auc(-score, own))
+
+
+def test_the_ends_of_an_auc_s_interval_solve_newcombe_s_equation() -> None:
+    for value, m, n in ((0.5, 10, 30), (0.8, 25, 75), (1.0, 5, 9), (0.0, 7, 7)):
+        found = evaluation.auc_interval(value, m, n)
+        assert 0 <= found.low <= value <= found.high <= 1
+        for end in {found.low, found.high} - {0.0, 1.0, value}:
+            mean = (m + n) / 2 - 1
+            spread = 1 + mean * (1 - end) / (2 - end) + mean * end / (1 + end)
+            variance = end * (1 - end) * spread / (m * n)
+            assert abs(value - end) == pytest.approx(1.96 * variance**0.5, abs=1e-9)
+    assert evaluation.auc_interval(1.0, 5, 9).low < 0.9
+
+
+def test_wilson_s_interval_has_a_width_where_nothing_was_hit() -> None:
+    found = evaluation.wilson(0, 10)
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(1.96**2 / (10 + 1.96**2))
+    assert np.isnan(evaluation.wilson(0, 0).value)
+
+
+@pytest.mark.parametrize("auc", [0.0, 0.3, 0.5, 1.0])
+def test_the_interval_of_one_pair_is_wilsons_of_one_trial(auc):
+    found = evaluation.auc_interval(auc, 1, 1)
+    np.testing.assert_allclose((found.low, found.high), wilson_ends(auc, 1), atol=1e-9)
+
+
+def test_the_interval_narrows_and_mirrors():
+    wide, narrow = evaluation.auc_interval(0.8, 20, 30), evaluation.auc_interval(0.8, 200, 300)
+    assert wide.low < narrow.low < 0.8 < narrow.high < wide.high < 1
+    mirrored = evaluation.auc_interval(0.2, 20, 30)
+    np.testing.assert_allclose(
+        (mirrored.low, mirrored.high), (1 - wide.high, 1 - wide.low), atol=1e-9
+    )
+    perfect = evaluation.auc_interval(1.0, 20, 30)
+    assert 0.85 < perfect.low < 1 == perfect.high
+    assert np.isnan(evaluation.auc_interval(0.8, 0, 30).low)
+
+
+def test_auc_counts_pairs_of_one_fold_and_halves_ties():
+    score = np.array([0.9, 0.1, 0.5, 0.5, 9.0])
+    truth = np.array([True, False, True, False, False])
+    fold = np.array([0, 0, 1, 1, 2])
+    assert (
+        evaluation.paired_auc(score, truth, fold) == 0.75
+    )  # one pair right, one tied; the 9 meets nobody
+    assert np.isnan(evaluation.paired_auc(score, truth, np.arange(5)))

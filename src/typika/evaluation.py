@@ -240,6 +240,64 @@ class Estimate:
         return cls(float(values[0]), float(low), float(high))
 
 
+def wilson(hits: int, count: int, z: float = 1.96) -> Estimate:
+    """A share with its 95 % interval (Wilson 1927); nan without anything counted."""
+    if not count:
+        return Estimate(float("nan"))
+    share = hits / count
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def paired_auc(
+    score: Float[ndarray, " n"], truth: Bool[ndarray, " n"], fold: Int[ndarray, " n"] | None = None
+) -> float:
+    """AUC: share of the pairs of a true and another item in the right order, ties counted half.
+
+    fold: only pairs within a fold count, where scores come from different classifiers. nan
+    without such a pair.
+    """
+    right, pairs = 0.0, 0
+    fold = np.zeros(len(score), dtype=np.int64) if fold is None else fold
+    for number in np.unique(fold):
+        own = fold == number
+        positive, negative = score[own & truth], np.sort(score[own & ~truth])
+        below = np.searchsorted(negative, positive, "left")
+        up_to = np.searchsorted(negative, positive, "right")
+        right += float((below + up_to).sum()) / 2
+        pairs += len(positive) * len(negative)
+    return right / pairs if pairs else float("nan")
+
+
+def auc_interval(value: float, positives: int, negatives: int, z: float = 1.96) -> Estimate:
+    """An AUC with its 95 % interval, Wilson's for an AUC (Newcombe 2006, method 5).
+
+    The variance is that of Hanley and McNeil (1982) with both counts in the brackets replaced by
+    their mean m + 1: V(θ) = θ(1−θ) [1 + m(1−θ)/(2−θ) + mθ/(1+θ)] / (n₊ n₋). The interval holds
+    every θ with |AUC − θ| <= z √V(θ), so that it stays inside [0, 1] and has a width even where
+    the AUC is 1; with one positive and one negative it is Wilson's for one trial. Counts are of
+    independent items. All nan where the AUC is not known.
+    """
+    if not (positives and negatives and np.isfinite(value)):
+        return Estimate(float("nan"))
+    mean = (positives + negatives) / 2 - 1
+
+    def beyond(theta: float) -> bool:
+        inside = 1 + mean * (1 - theta) / (2 - theta) + mean * theta / (1 + theta)
+        variance = theta * (1 - theta) * inside / (positives * negatives)
+        return abs(value - theta) > z * float(np.sqrt(variance))
+
+    ends = []
+    for end in (0.0, 1.0):
+        far, near = end, value  # bisection between a θ outside, or the end, and the AUC itself
+        for _ in range(60):
+            middle = (far + near) / 2
+            far, near = (middle, near) if beyond(middle) else (far, middle)
+        ends.append(near)
+    return Estimate(value, min(ends[0], value), max(ends[1], value))
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """How often each item counts: once each in the first row, then in resamplings.

@@ -18,13 +18,13 @@ from typika import config as settings
 from typika import workflow
 from typika.diffusion.schedule import noise_design
 from typika.errors import ConfigError
+from typika.evaluation import Estimate
 from typika.mining import artefacts, confounds, trials
 from typika.mining.artefacts import (
     BADGES,
     ArtefactConfig,
     Cluster,
     Evidence,
-    Measured,
     Places,
     at_one_place,
     badges,
@@ -78,7 +78,7 @@ def test_survival_is_a_ratio_of_sums(rng):
 
 def test_what_others_keep_stays_within_reason():
     def of(*values: float) -> float:
-        return reference([Measured(value, 0.0, 1.0) for value in values])
+        return reference([Estimate(value, 0.0, 1.0) for value in values])
 
     assert of(0.6, 0.7, 3.0) == 0.7
     assert of(-2.0, -1.0, 0.1) == 0.5
@@ -163,10 +163,10 @@ def test_the_mean_of_a_box_weighs_cells_by_overlap():
 
 # --- judgement ----------------------------------------------------------------------------------
 
-KEPT, DEAD = Measured(0.9, 0.8, 1.0), Measured(0.05, -0.1, 0.1)
+KEPT, DEAD = Estimate(0.9, 0.8, 1.0), Estimate(0.05, -0.1, 0.1)
 
 
-def evidence(rng, places: Places, follows=None, number: int = 0, **left: Measured) -> Evidence:
+def evidence(rng, places: Places, follows=None, number: int = 0, **left: Estimate) -> Evidence:
     names = {"re_encoding": "re-encoding", "coarser": artefacts.COARSER}
     known = {"re-encoding": KEPT, artefacts.COARSER: KEPT}
     known |= {names.get(name, name): value for name, value in left.items()}
@@ -210,12 +210,12 @@ def test_what_dies_is_held_against_what_others_keep(rng):
     elements = [evidence(rng, scattered(rng), number=number) for number in range(1, 6)]
     dies = evidence(rng, scattered(rng), re_encoding=DEAD, coarser=DEAD)
     assert given_to(judge([dies, *elements])) == {"re-encoding", "finest noise"}
-    half = evidence(rng, scattered(rng), re_encoding=Measured(0.4, 0.3, 0.5))
+    half = evidence(rng, scattered(rng), re_encoding=Estimate(0.4, 0.3, 0.5))
     assert given_to(judge([half, *elements])) == set()  # a subtle element
     # Where all others fade, fading as much is no mark.
-    faint = [evidence(rng, scattered(rng), number=n, re_encoding=Measured(0.6, 0.5, 0.7))
+    faint = [evidence(rng, scattered(rng), number=n, re_encoding=Estimate(0.6, 0.5, 0.7))
              for n in range(1, 6)]  # fmt: skip
-    quarter = evidence(rng, scattered(rng), re_encoding=Measured(0.22, 0.2, 0.25))
+    quarter = evidence(rng, scattered(rng), re_encoding=Estimate(0.22, 0.2, 0.25))
     assert given_to(judge([quarter, *elements])) == {"re-encoding"}
     assert given_to(judge([quarter, *faint])) == set()
     row = next(r for r in judge([dies, *elements]).to_pylist() if r["badge"] == "re-encoding")
@@ -225,7 +225,7 @@ def test_what_dies_is_held_against_what_others_keep(rng):
 
 
 def test_a_tint_needs_images_that_look_different(rng):
-    clear, unclear = Measured(0.8, 0.7, 0.9), Measured(0.7, 0.5, 0.9)
+    clear, unclear = Estimate(0.8, 0.7, 0.9), Estimate(0.7, 0.5, 0.9)
     found = evidence(rng, scattered(rng), {"tint": clear, "brightness": clear}, tint=DEAD,
                      brightness=KEPT)  # fmt: skip
     assert given_to(judge([found])) == {"tint"}

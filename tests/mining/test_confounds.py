@@ -19,7 +19,6 @@ from typika.mining.confounds import (
     auc_interval,
     confound_table,
     metadata_columns,
-    paired_auc,
     says_the_same,
     warnings,
 )
@@ -28,39 +27,6 @@ from typika.mining.confounds import (
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confounds, "TREES", 12)
-
-
-def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return centre - half, centre + half
-
-
-@pytest.mark.parametrize("auc", [0.0, 0.3, 0.5, 1.0])
-def test_the_interval_of_one_pair_is_wilsons_of_one_trial(auc):
-    found = auc_interval(auc, 1, 1)
-    np.testing.assert_allclose((found.low, found.high), wilson(auc, 1), atol=1e-9)
-
-
-def test_the_interval_narrows_and_mirrors():
-    wide, narrow = auc_interval(0.8, 20, 30), auc_interval(0.8, 200, 300)
-    assert wide.low < narrow.low < 0.8 < narrow.high < wide.high < 1
-    mirrored = auc_interval(0.2, 20, 30)
-    np.testing.assert_allclose(
-        (mirrored.low, mirrored.high), (1 - wide.high, 1 - wide.low), atol=1e-9
-    )
-    perfect = auc_interval(1.0, 20, 30)
-    assert 0.85 < perfect.low < 1 == perfect.high
-    assert np.isnan(auc_interval(0.8, 0, 30).low)
-
-
-def test_auc_counts_pairs_of_one_fold_and_halves_ties():
-    score = np.array([0.9, 0.1, 0.5, 0.5, 9.0])
-    truth = np.array([True, False, True, False, False])
-    fold = np.array([0, 0, 1, 1, 2])
-    assert paired_auc(score, truth, fold) == 0.75  # one pair right, one tied; the 9 meets nobody
-    assert np.isnan(paired_auc(score, truth, np.arange(5)))
 
 
 def sample_of(label: np.ndarray, group: np.ndarray | None = None, n_labels: int = 2) -> Sample:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from typika.errors import ConfigError
@@ -15,43 +13,6 @@ from typika.mining.significance import Background, SignificanceConfig
 
 def bools(pattern: str) -> np.ndarray:
     return np.array([letter == "x" for letter in pattern])
-
-
-def test_auc_counts_pairs_in_the_right_order() -> None:
-    score = np.array([3.0, 2.0, 1.0, 0.0])
-    assert tests.auc(score, bools("xx..")) == 1.0
-    assert tests.auc(score, bools("..xx")) == 0.0
-    assert tests.auc(score, bools("x.x.")) == 0.75
-    assert tests.auc(np.zeros(4), bools("x.x.")) == 0.5
-    assert np.isnan(tests.auc(score, bools("....")))
-
-
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.randoms())
-def test_the_auc_of_the_others_is_the_rest(values: list[int], random) -> None:
-    score = np.array(values, dtype=float)
-    own = np.array([random.random() < 0.5 for _ in values])
-    own[0], own[-1] = True, False
-    assert tests.auc(score, own) == pytest.approx(1 - tests.auc(score, ~own))
-    assert tests.auc(score, own) == pytest.approx(1 - tests.auc(-score, own))
-
-
-def test_the_ends_of_an_auc_s_interval_solve_newcombe_s_equation() -> None:
-    for value, m, n in ((0.5, 10, 30), (0.8, 25, 75), (1.0, 5, 9), (0.0, 7, 7)):
-        found = tests.auc_interval(value, m, n)
-        assert 0 <= found.low <= value <= found.high <= 1
-        for end in {found.low, found.high} - {0.0, 1.0, value}:
-            mean = (m + n) / 2 - 1
-            spread = 1 + mean * (1 - end) / (2 - end) + mean * end / (1 + end)
-            variance = end * (1 - end) * spread / (m * n)
-            assert abs(value - end) == pytest.approx(1.96 * variance**0.5, abs=1e-9)
-    assert tests.auc_interval(1.0, 5, 9).low < 0.9
-
-
-def test_wilson_s_interval_has_a_width_where_nothing_was_hit() -> None:
-    found = tests.wilson(0, 10)
-    assert (found.value, found.low) == (0.0, 0.0)
-    assert found.high == pytest.approx(1.96**2 / (10 + 1.96**2))
-    assert np.isnan(tests.wilson(0, 0).value)
 
 
 def test_a_detector_is_the_linear_discriminant(rng: np.random.Generator) -> None:

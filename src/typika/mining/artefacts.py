@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from typika.collection.images import ImageCollection
 from typika.errors import ConfigError
-from typika.mining.confounds import auc_interval, paired_auc
+from typika.evaluation import Estimate, auc_interval, paired_auc, wilson
 from typika.mining.descriptors import SMALL
 from typika.mining.interventions import BORDER, Look, common_look
 from typika.mining.trials import BANDS, Job, Maps, box_mean, covering, scored_again
@@ -83,29 +83,17 @@ class ArtefactConfig:
             )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A figure of a cluster with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 # --- statistics ---------------------------------------------------------------------------------
 
 
-def share(hits: Bool[ndarray, " n"], z: float = 1.96) -> Measured:
-    """A share with Wilson's score interval."""
-    n, found = len(hits), float(hits.mean())
-    centre = (found + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(found * (1 - found) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Measured(found, float(max(centre - half, 0)), float(min(centre + half, 1)))
+def share(hits: Bool[ndarray, " n"]) -> Estimate:
+    """A share with its interval."""
+    return wilson(int(hits.sum()), len(hits))
 
 
 def survival(
     before: Float[ndarray, " n"], after: Float[ndarray, " n"], *, rng: np.random.Generator
-) -> Measured | None:
+) -> Estimate | None:
     """Σ after / Σ before: what is left of the typicality of some patches.
 
     before, after: (n,) typicality of the same patches. With a bootstrap interval. A ratio of sums,
@@ -120,10 +108,10 @@ def survival(
     if not kept.any():
         return None
     low, high = np.percentile(after[drawn].sum(axis=1)[kept] / sums[kept], [2.5, 97.5])
-    return Measured(float(after.sum() / before.sum()), float(low), float(high))
+    return Estimate(float(after.sum() / before.sum()), float(low), float(high))
 
 
-def reference(found: Sequence[Measured]) -> float:
+def reference(found: Sequence[Estimate]) -> float:
     """What a cluster of the run keeps, the median over clusters, within reason.
 
     Subtle elements fade too, and models differ in how much; a run of which next to nothing
@@ -159,12 +147,12 @@ class Places:
         return gap <= TOUCH * self.size.min(axis=1, keepdims=True)
 
 
-def touching_a_side(places: Places) -> Measured:
+def touching_a_side(places: Places) -> Estimate:
     """Share of the patches that touch any side of their image: scan edges lie left or right."""
     return share(np.asarray(places.touching().any(axis=1)))
 
 
-def at_one_place(places: Places, random: Places) -> tuple[Measured, float]:
+def at_one_place(places: Places, random: Places) -> tuple[Estimate, float]:
     """Share of the images with a patch at one place, and the share that random patches have there.
 
     The place is the median of the centres; there is within `PLACE` of it both across and down.
@@ -197,19 +185,17 @@ class Cluster:
     places: Places
 
 
-def different(own: Float[ndarray, "n k"], others: Float[ndarray, "m k"]) -> Measured:
+def different(own: Float[ndarray, "n k"], others: Float[ndarray, "m k"]) -> Estimate:
     """How well the images of a cluster are told from others by the best of k numbers.
 
     The AUC, turned so that it is at least 0.5, with its interval.
     """
     truth = np.repeat([True, False], [len(own), len(others)])
-    fold = np.zeros(len(truth), dtype=np.int64)
-    best = Measured(0.5, 0.5, 0.5)
+    best = Estimate(0.5, 0.5, 0.5)
     for column in np.concatenate([own, others]).T:
-        auc = paired_auc(column, truth, fold)
+        auc = paired_auc(column, truth)
         found = auc_interval(max(auc, 1 - auc), len(own), len(others))
-        if found.auc > best.value:
-            best = Measured(found.auc, found.low, found.high)
+        best = max(best, found, key=lambda one: one.value)
     return best
 
 
@@ -227,8 +213,8 @@ class Evidence:
 
     cluster: Cluster
     random: Places
-    follows: Mapping[str, Measured]
-    left: Mapping[str, Measured]
+    follows: Mapping[str, Estimate]
+    left: Mapping[str, Estimate]
 
 
 def judge(found: Sequence[Evidence]) -> pa.Table:
@@ -249,7 +235,7 @@ Row = dict[str, Any]
 
 
 def _row(
-    one: Evidence, badge: str, found: Measured, threshold: float, given: bool, evidence: str
+    one: Evidence, badge: str, found: Estimate, threshold: float, given: bool, evidence: str
 ) -> Row:
     return {
         "label": one.cluster.label, "cluster": one.cluster.number, "badge": badge,
@@ -322,13 +308,13 @@ def _nuisance(one: Evidence, name: str) -> Row | None:
     return _row(one, name, left, FADES, left.high < FADES, text)
 
 
-def _percent(found: Measured) -> str:
+def _percent(found: Estimate) -> str:
     """A share in words; below nothing, where the label now hinders, is nothing."""
     value, low, high = (f"{max(one, 0):.0%}" for one in (found.value, found.low, found.high))
     return f"{value} (95 % {low} to {high})"
 
 
-def _left(found: Measured) -> str:
+def _left(found: Estimate) -> str:
     return f"{_percent(found)} of the typicality is left"
 
 
@@ -436,7 +422,7 @@ def _first(rows: Int[ndarray, " n"], most: int) -> Int[ndarray, " m"]:
 
 def _follows(
     one: Cluster, looks: Mapping[int, Look], others: Sequence[int]
-) -> dict[str, Measured]:
+) -> dict[str, Estimate]:
     """How different the cluster's images look from others, by nuisance."""
     own = [looks[row] for row in _first(one.row, LOOKED_AT).tolist()]
     rest = [looks[row] for row in sorted(set(others) - set(one.row.tolist()))]
@@ -449,7 +435,7 @@ def _follows(
 
 
 def _jobs(
-    tested: Sequence[Cluster], follows: Sequence[Mapping[str, Measured]], config: ArtefactConfig
+    tested: Sequence[Cluster], follows: Sequence[Mapping[str, Estimate]], config: ArtefactConfig
 ) -> list[Job]:
     """The images that are changed, and how: as the clusters whose patches they hold suggest."""
     jobs = []
@@ -466,7 +452,7 @@ def _jobs(
     return jobs
 
 
-def suspicions(one: Cluster, follows: Mapping[str, Measured]) -> set[str]:
+def suspicions(one: Cluster, follows: Mapping[str, Estimate]) -> set[str]:
     """The nuisances whose removal is worth trying on a cluster."""
     found = {name for name, measured in follows.items() if measured.low >= FOLLOWS}
     return found | ({"border"} if touching_a_side(one.places).low >= MOST else set())
@@ -474,7 +460,7 @@ def suspicions(one: Cluster, follows: Mapping[str, Measured]) -> set[str]:
 
 def _left_of(
     mining: Mining, tested: Sequence[Cluster], again: Mapping[int, Maps]
-) -> list[dict[str, Measured]]:
+) -> list[dict[str, Estimate]]:
     """What is left of the typicality of each cluster's patches, by change."""
     rng = np.random.default_rng([mining.config.seed, 23])
     found = []

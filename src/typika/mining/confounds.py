@@ -25,6 +25,7 @@ from numpy import ndarray
 from typika.baselines.probes import evidence, load_rival, rival_path
 from typika.collection.images import OWN_COLUMNS, ImageCollection
 from typika.errors import ConfigError
+from typika.evaluation import Estimate, auc_interval, paired_auc
 from typika.mining.descriptors import FAMILIES, describe
 from typika.parallel import Advance, run_tasks
 
@@ -75,61 +76,6 @@ class ConfoundConfig:
             raise ConfigError(f"at_most={self.at_most}: need 0 (no check) or more images")
 
 
-@dataclass(frozen=True)
-class AucInterval:
-    """An area under the ROC curve with its 95 % interval; all nan where it is not known."""
-
-    auc: float
-    low: float
-    high: float
-
-
-def auc_interval(auc: float, n_positive: int, n_negative: int, z: float = 1.96) -> AucInterval:
-    """The interval of Newcombe (2006, method 5): Wilson's score interval, for an AUC.
-
-    The AUC θ is the share of pairs of a positive and a negative that are in the right order. Its
-    variance is that of Hanley and McNeil (1982) with both counts in the brackets replaced by their
-    mean m + 1: V(θ) = θ(1−θ) [1 + m(1−θ)/(2−θ) + mθ/(1+θ)] / (n₊ n₋). The interval holds every θ
-    with |auc − θ| <= z √V(θ); with one positive and one negative it is Wilson's for one trial.
-    Counts are of independent images: where images nearly repeat one another, of their groups.
-    """
-    if not (n_positive and n_negative and np.isfinite(auc)):
-        return AucInterval(float("nan"), float("nan"), float("nan"))
-    mean = (n_positive + n_negative) / 2 - 1
-
-    def beyond(theta: float) -> bool:
-        inside = 1 + mean * (1 - theta) / (2 - theta) + mean * theta / (1 + theta)
-        variance = theta * (1 - theta) * inside / (n_positive * n_negative)
-        return abs(auc - theta) > z * float(np.sqrt(variance))
-
-    ends = []
-    for end in (0.0, 1.0):
-        far, near = end, auc  # bisection between a θ outside, or the end, and the AUC itself
-        for _ in range(60):
-            middle = (far + near) / 2
-            far, near = (middle, near) if beyond(middle) else (far, middle)
-        ends.append(near)
-    return AucInterval(auc, min(ends[0], auc), max(ends[1], auc))
-
-
-def paired_auc(
-    score: Float[ndarray, " n"], truth: Bool[ndarray, " n"], fold: Int[ndarray, " n"]
-) -> float:
-    """AUC over the pairs of a positive and a negative of the same fold; nan without such a pair.
-
-    Scores of different folds come from different classifiers and are not compared.
-    """
-    right, pairs = 0.0, 0
-    for number in np.unique(fold):
-        own = fold == number
-        positive, negative = score[own & truth], np.sort(score[own & ~truth])
-        below = np.searchsorted(negative, positive, "left")
-        up_to = np.searchsorted(negative, positive, "right")
-        right += float((below + up_to).sum()) / 2
-        pairs += len(positive) * len(negative)
-    return right / pairs if pairs else float("nan")
-
-
 # --- probes: images in, a score of every label out -----------------------------------------------
 
 
@@ -155,7 +101,7 @@ class Sample:
         fold[order] = np.arange(len(first)) % FOLDS
         return cls(truth, group, fold[group])
 
-    def interval(self, label: int, score: Float[ndarray, " n"]) -> AucInterval:
+    def interval(self, label: int, score: Float[ndarray, " n"]) -> Estimate:
         """AUC of a score for one label, counted in groups for its interval."""
         truth = self.truth[:, label]
         auc = paired_auc(score, truth, self.fold)
@@ -276,7 +222,7 @@ def says_the_same(column: Column, truth: Bool[ndarray, "n l"]) -> bool:
 # --- the table ----------------------------------------------------------------------------------
 
 
-def explains(found: AucInterval, content: float | None, floor: float = FLOOR) -> bool:
+def explains(found: Estimate, content: float | None, floor: float = FLOOR) -> bool:
     """Whether a nuisance explains a label.
 
     Two things must hold. The nuisance tells the label well: the lower end of its interval is at
@@ -326,13 +272,13 @@ def confound_table(
         n = int(sample.truth[:, number].sum())
         for name, score in scores.items():
             found = sample.interval(number, score[:, number])
-            known, floor = np.isfinite(found.auc), FLOOR_TOGETHER if name == TOGETHER else FLOOR
+            known, floor = np.isfinite(found.value), FLOOR_TOGETHER if name == TOGETHER else FLOOR
             rows.append(
                 {
                     "label": label,
                     "family": name,
                     "n": n,
-                    "auc": found.auc if known else None,
+                    "auc": found.value if known else None,
                     "low": found.low if known else None,
                     "high": found.high if known else None,
                     "content": content[number],

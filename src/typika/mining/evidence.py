@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from typika.collection.images import ImageCollection
 from typika.diffusion.denoiser import NULL
-from typika.evaluation import Bootstrap, Estimate
+from typika.evaluation import Bootstrap, Estimate, auc_interval, paired_auc, wilson
 from typika.mining import features
 from typika.mining import significance as tests
 from typika.mining.artefacts import ArtefactConfig, badges
@@ -379,7 +379,7 @@ def _tested(
         best = min(len(own), max(5, round(len(images) / len(trial.fit) * len(own))))
         order = np.argsort(-score[:, place], kind="stable")[:best]
         found[cluster] = Outcome(
-            int(own.sum()), int((~own).sum()), tests.auc(score[:, place], own),
+            int(own.sum()), int((~own).sum()), paired_auc(score[:, place], own),
             best, int(own[order].sum()), float(drawn.p[place]), float(drawn.p_family[place]),
         )  # fmt: skip
     return found
@@ -397,9 +397,9 @@ def joined(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     share = 1 if len(outcomes) == 1 else 2
     n_own, n_other = sum(one.n_own for one in outcomes), sum(one.n_other for one in outcomes)
     value = float(np.mean([one.auc for one in outcomes]))
-    auc = tests.auc_interval(value, n_own // share, n_other // share)
+    auc = auc_interval(value, n_own // share, n_other // share)
     best, hits = sum(one.best for one in outcomes), sum(one.hits for one in outcomes)
-    purity = tests.wilson(hits // share, best // share)
+    purity = wilson(hits // share, best // share)
     prior = n_own / (n_own + n_other)
     p, p_family = (
         min(1.0, share * float(np.mean([getattr(one, name) for one in outcomes])))

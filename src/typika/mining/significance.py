@@ -12,7 +12,7 @@ may not be divided, of one set of labels), `c` labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,6 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
-from typika.evaluation import Estimate
 
 Verdict = Literal["significant", "suggestive", "not shown", "not tested"]
 VERDICTS: tuple[Verdict, ...] = ("significant", "suggestive", "not shown", "not tested")
@@ -83,53 +82,6 @@ class Background:
         weights: ndarray = self.precision @ shift
         scale = float(weights @ shift)
         return weights / scale if scale > 0 else weights
-
-
-# ------------------------------------------------------------------------------- held-out figures
-
-
-def auc(score: Float[ndarray, " u"], own: Bool[ndarray, " u"]) -> float:
-    """P(a unit of the label scores above another) + ½ P(equal); nan where a side is empty."""
-    positives, negatives = int(own.sum()), int((~own).sum())
-    if not positives or not negatives:
-        return float("nan")
-    total = float(average_ranks(score[:, None])[own, 0].sum())
-    return (total - positives * (positives + 1) / 2) / (positives * negatives)
-
-
-def auc_interval(value: float, positives: int, negatives: int, z: float = 1.96) -> Estimate:
-    """The 95 % interval of an AUC by inverting its score test (Newcombe 2006, method 5).
-
-    As Wilson's for a share, it stays inside [0, 1] and has a width even where the AUC is 1.
-    """
-    if not np.isfinite(value) or not positives or not negatives:
-        return Estimate(value)
-
-    def beyond(theta: float) -> float:
-        mean = (positives + negatives) / 2 - 1
-        spread = 1 + mean * (1 - theta) / (2 - theta) + mean * theta / (1 + theta)
-        variance = theta * (1 - theta) * spread / (positives * negatives)
-        return abs(value - theta) - z * float(np.sqrt(variance))
-
-    return Estimate(value, _bisect(beyond, 0.0, value), _bisect(beyond, 1.0, value))
-
-
-def _bisect(beyond: Callable[[float], float], outside: float, inside: float) -> float:
-    """Where `beyond` changes its sign between a value outside the interval and one inside."""
-    for _ in range(60):
-        middle = (outside + inside) / 2
-        outside, inside = (middle, inside) if beyond(middle) > 0 else (outside, middle)
-    return (outside + inside) / 2
-
-
-def wilson(hits: int, count: int, z: float = 1.96) -> Estimate:
-    """A share with its 95 % interval (Wilson 1927); nan without anything counted."""
-    if not count:
-        return Estimate(float("nan"))
-    share = hits / count
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
 # --------------------------------------------------------------------------- permutation of labels
