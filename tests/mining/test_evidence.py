@@ -137,7 +137,9 @@ def test_a_cross_fit_goes_all_the_way(mining: Mining, tmp_path: Path) -> None:
 
 
 def test_figures_of_several_trials_are_joined_with_care() -> None:
-    one = evidence.Outcome(n_own=10, n_other=30, auc=0.8, best=8, hits=6, p=0.01, p_family=0.02)
+    one = evidence.Outcome(
+        n_made=7, n_own=10, n_other=30, auc=0.8, best=8, hits=6, p=0.01, p_family=0.02
+    )
     alone = evidence.joined([one])
     assert (alone["p"], alone["auc"], alone["purity"], alone["lift"]) == (0.01, 0.8, 0.75, 3.0)
     twice = evidence.joined([one, replace(one, p=0.03, auc=0.6)])

@@ -25,6 +25,7 @@ from typika.errors import ConfigError
 from typika.evaluation import Estimate, auc_interval, paired_auc, wilson
 from typika.mining.descriptors import SMALL
 from typika.mining.interventions import BORDER, Look, common_look
+from typika.mining.stages import rows_of
 from typika.mining.trials import BANDS, Job, Maps, box_mean, covering, scored_again
 from typika.parallel import Advance, run_tasks
 
@@ -321,9 +322,6 @@ def _left(found: Estimate) -> str:
 # --- shell: read, compute -----------------------------------------------------------------------
 
 
-KEY = ("image_id", "label", "file_name")  # tells a row of the collection
-
-
 def badges(
     mining: Mining,
     collection: ImageCollection,
@@ -357,12 +355,8 @@ def clusters_of(
     collection: ImageCollection, patches: pa.Table, clusters: pa.Table, config: ArtefactConfig
 ) -> tuple[list[Cluster], dict[str, Places]]:
     """The first clusters of each label with enough patches, and each label's random places."""
-    names = zip(*(collection.table[name].to_pylist() for name in KEY), strict=True)
-    row_of = {name: row for row, name in enumerate(names)}
     size = np.stack([collection.table[side].to_numpy() for side in ("width", "height")], axis=1)
-    row = np.array(
-        [row_of[name] for name in zip(*(patches[name].to_pylist() for name in KEY), strict=True)]
-    )
+    row = rows_of(collection, patches)
     corners = np.stack([patches[side].to_numpy() for side in SIDES], axis=1).astype(np.float64)
     label, selection = (np.array(patches[name].to_pylist()) for name in ("label", "selection"))
     number, distance = patches["cluster"].to_numpy(), patches["distance"].to_numpy()

@@ -22,7 +22,7 @@ from typika.mining import features
 from typika.mining import significance as tests
 from typika.mining.artefacts import ArtefactConfig, badges
 from typika.mining.confounds import confounds
-from typika.mining.stages import feature_grids
+from typika.mining.stages import feature_grids, rows_of
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
@@ -104,10 +104,9 @@ def _affordable(mining: Mining) -> ArtefactConfig:
 
 def verdicts(mining: Mining, collection: ImageCollection, patches: pa.Table) -> pa.Table:
     """One row per cluster: how it fares on images that the model never saw."""
-    members = Members.of(collection, patches)
+    members, tried = Members.of(collection, patches), trials(mining, collection)
     found = [
-        _tried(mining, collection, members, trial, number)
-        for number, trial in enumerate(trials(mining, collection))
+        _tried(mining, collection, members, trial, number) for number, trial in enumerate(tried)
     ]
     rows = []
     for number, (label, cluster) in enumerate(members.names):
@@ -116,11 +115,9 @@ def verdicts(mining: Mining, collection: ImageCollection, patches: pa.Table) -> 
         figures = joined(outcomes) if len(outcomes) == len(found) else {}
         rows.append({"label": label, "cluster": cluster, **figures})
     _conclude(rows, mining.config.significance)
-    unseen = trials(mining, collection)[0].test
-    for number, row in enumerate(rows):
-        row["n_patches"] = int((members.number == number).sum())
-        if not mining.config.collection.cross_fit:
-            row |= _gap(mining, members.of_cluster(number), unseen)
+    if len(tried) == 1:  # of several models none knows more of some images than of others
+        for number, row in enumerate(rows):
+            row |= _gap(mining, members.of_cluster(number), tried[0].test)
     filled = [{name: row.get(name) for name in VERDICTS.names} for row in rows]
     return pa.Table.from_pylist(filled, schema=VERDICTS)
 
@@ -163,7 +160,7 @@ class Members:
         keys = list(zip(labels, numbers, strict=True))
         names = tuple(sorted(set(keys), key=lambda key: (collection.labels.index(key[0]), key[1])))
         place = {name: number for number, name in enumerate(names)}
-        row = _rows_of(collection, table)
+        row = rows_of(collection, table)
         size = np.stack([collection.table[side].to_numpy()[row] for side in ("width", "height")])
         corners = np.stack([table[side].to_numpy() for side in ("left", "top", "right", "bottom")])
         return cls(
@@ -187,15 +184,6 @@ class Members:
         return [
             np.flatnonzero((self.number == number) & there) for number in range(len(self.names))
         ]
-
-
-def _rows_of(collection: ImageCollection, patches: pa.Table) -> Int[ndarray, " n"]:
-    """Row of the collection of each patch, by image and label."""
-    keys = zip(collection.table["image_id"].to_pylist(), collection.table["label"].to_pylist(),
-               strict=True)  # fmt: skip
-    place = {key: row for row, key in reversed(list(enumerate(keys)))}
-    wanted = zip(patches["image_id"].to_pylist(), patches["label"].to_pylist(), strict=True)
-    return np.array([place[key] for key in wanted], dtype=np.int64)
 
 
 def label_sets(collection: ImageCollection) -> Bool[ndarray, "n c"]:
@@ -340,8 +328,13 @@ def _match_images(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cluster fares in one trial. best, hits: matches looked at, how many are its own."""
+    """How a cluster fares in one trial.
 
+    n_made: patches that the detector was made from; n_own, n_other: units it was tried on;
+    best, hits: matches looked at, and how many of them are of the cluster's label.
+    """
+
+    n_made: int
     n_own: int
     n_other: int
     auc: float
@@ -379,7 +372,7 @@ def _tested(
         best = min(len(own), max(5, round(len(images) / len(trial.fit) * len(own))))
         order = np.argsort(-score[:, place], kind="stable")[:best]
         found[cluster] = Outcome(
-            int(own.sum()), int((~own).sum()), paired_auc(score[:, place], own),
+            int(there.sum()), int(own.sum()), int((~own).sum()), paired_auc(score[:, place], own),
             best, int(own[order].sum()), float(drawn.p[place]), float(drawn.p_family[place]),
         )  # fmt: skip
     return found
@@ -406,6 +399,7 @@ def joined(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         for name in ("p", "p_family")
     )
     return {
+        "n_patches": sum(one.n_made for one in outcomes),
         "n_own": n_own, "n_other": n_other, "p": p, "p_family": p_family,
         **dict(zip(("auc", "auc_low", "auc_high"), _ends(auc), strict=True)),
         **dict(zip(("purity", "purity_low", "purity_high"), _ends(purity), strict=True)),

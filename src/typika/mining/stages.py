@@ -502,6 +502,15 @@ def _patch_table(
     return pa.table({**columns, **own})
 
 
+def rows_of(collection: ImageCollection, patches: pa.Table) -> Int[ndarray, " n"]:
+    """Row of the collection that each patch of patches.parquet comes from."""
+    key = ("image_id", "label", "file_name")
+    names = zip(*(collection.table[name].to_pylist() for name in key), strict=True)
+    place = {name: row for row, name in enumerate(names)}
+    wanted = zip(*(patches[name].to_pylist() for name in key), strict=True)
+    return np.array([place[name] for name in wanted], dtype=np.int64)
+
+
 def thumbnails(mining: Mining, collection: ImageCollection, selected: pa.Table) -> pa.Array:
     """A small JPEG of each patch, as the struct of bytes and path that viewers know."""
     row = selected["row"].to_numpy()

@@ -43,8 +43,8 @@ def _explained(row: Mapping[str, Any]) -> str:
     """All figures of a cluster, each with what it means."""
     if not _known(row["auc"]):
         return (
-            "Not tested: too few of its patches come from images that the model was trained on, "
-            "or too few images of the label were kept from it."
+            "Not tested: too few of its patches come from images that a detector may be made "
+            "from, or too few images of the label are left to try it on."
         )
     said = [
         f"A detector made from {row['n_patches']:,} of its patches was tried on images that the "
