@@ -25,6 +25,8 @@ TINY = {
     "model": {"sides": [64], "dimensions": 8, "width": 8, "blocks": 1, "epochs": 2.0,
               "least_steps": 6},
     "rival": {"width": 8, "epochs": 2.0, "least_steps": 6},
+    "artefacts": {"images": 0},
+    "significance": {"permutations": 99},
     "score": {"n_draws": 4},
     "select": {"at_least": 8, "controls": 2, "patch_size": 0.3},
     "report": {"sheets": False},

@@ -115,6 +115,8 @@ SETTINGS = {
     "score": {"n_draws": 8, "pilot": 2},
     "select": {"patch_size": 0.3, "at_least": 10, "controls": 8},
     "cluster": {"n_clusters": 4},
+    "artefacts": {"images": 0},
+    "significance": {"permutations": 99},
 }  # fmt: skip
 
 
