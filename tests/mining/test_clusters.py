@@ -128,8 +128,9 @@ def test_groups_keep_their_patches_when_these_are_assigned_alone(
         assert (again == number).all()
 
 
-def test_copies_of_a_patch_are_never_loose() -> None:
-    vectors = np.repeat(np.eye(2, 8), 10, axis=0)
+def test_copies_of_a_patch_are_never_loose(rng: np.random.Generator) -> None:
+    vectors = np.repeat(np.eye(2, 8), 10, axis=0) + rng.normal(size=(20, 8)) * 1e-9
+    vectors[3] += np.eye(1, 8, 5)[0] * 1e-8  # one is a little farther, by rounding alone
     assert (grouped(vectors).assignment >= 0).all()
 
 
