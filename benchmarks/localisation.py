@@ -70,6 +70,8 @@ MEASURES = (PRECISION, "AUC-PR as published", "AUC-PR rescaled", REFINED, "point
 DRAWS = 4000  # bootstraps of a lead
 CENTRE, MEAN_MAP = "distance to the centre", "mean map of other images"
 DEFAULT = "hybrid, null"
+RIVAL = "MLP log-sum-exp + noise"  # the one in every report
+TOGETHER = f"{DEFAULT}, and {RIVAL}: mean of the two in their standard deviations"
 LESS_MEAN, NEGATIVE = f"{DEFAULT}, less the mean map", f"{DEFAULT}, negative"
 IN_UNITS = (DEFAULT, "hybrid, others", "faithful, null", "faithful, others", MEAN_MAP, LESS_MEAN,
             NEGATIVE)  # fmt: skip
@@ -184,6 +186,16 @@ def other_maps(task: Task, name: str, advance: Advance) -> dict[str, list[np.nda
     return {name: maps}
 
 
+def together(maps: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
+    """Two estimates of one thing, the share of a cell in log p(x|c) / p(x), as one."""
+    pair = [maps[method] for method in (DEFAULT, RIVAL)]
+    spread = [np.concatenate([grid.ravel() for grid in own]).std() for own in pair]
+    return [
+        mean_grid([grid / scale for grid, scale in zip(grids, spread, strict=True)])
+        for grids in zip(*pair, strict=True)
+    ]
+
+
 def mean_grid(grids: list[np.ndarray]) -> np.ndarray:
     height, width = max((grid.shape for grid in grids), key=np.prod)
     return np.mean([patches.upsample(grid, height, width) for grid in grids], axis=0)
@@ -264,6 +276,7 @@ def evaluate(
                            total=len(jobs)):  # fmt: skip
         maps.update(found)
     maps.update(priors(current, maps[DEFAULT]))
+    maps[TOGETHER] = together(maps)
     rng = np.random.default_rng(seed)
     maps["random"] = [rng.random((16, 16)) for _ in current.test]
     jobs = [(current, method, values) for method, values in maps.items()]
