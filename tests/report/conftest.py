@@ -123,6 +123,7 @@ def cluster_row(label: str, cluster: int, size: int) -> dict:
         "low": middle - 0.03,
         "high": middle + 0.04,
         "n_images": (size + 1) // 2,
+        "stability": 0.95 - 0.1 * cluster if cluster else None,
     }
 
 

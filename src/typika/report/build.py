@@ -490,6 +490,7 @@ def _cluster_record(
         typicality=_number(row["typicality"]),
         low=_number(row["low"]),
         high=_number(row["high"]),
+        stability=_number(row["stability"]),
         members=tuple(members),
         verdict=verdict,
         badges=badges,

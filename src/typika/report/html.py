@@ -156,6 +156,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
             "images": cluster.n_images,
             "typicality": cluster.typicality,
             "low": cluster.low,
+            "stability": cluster.stability,
             "high": cluster.high,
             "members": cluster.members,
             "verdict": cluster.verdict

@@ -39,7 +39,8 @@ PATCH_COLUMNS = (
     "thumbnail",
 )  # every further column of the patches is the user's metadata
 
-CLUSTER_COLUMNS = ("label", "cluster", "rank", "size", "typicality", "low", "high", "n_images")
+CLUSTER_COLUMNS = ("label", "cluster", "rank", "size", "typicality", "low", "high", "n_images",
+                   "stability")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +208,7 @@ class ClusterRecord:
     typicality: float | None  # median of all members
     low: float | None  # 95% interval of the median
     high: float | None
+    stability: float | None  # how well it is found again in halves of the images, 0 to 1
     members: tuple[int, ...]  # places in Page.patches, closest to the centre first
     verdict: VerdictRecord | None = None
     badges: tuple[BadgeRecord, ...] = ()

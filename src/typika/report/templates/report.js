@@ -164,11 +164,12 @@
     const missing = view.words.length ? 0 : cluster.size - members.length;
     const interval = cluster.low === null || cluster.high === null ? "no interval"
       : `${number(cluster.low)} to ${number(cluster.high)}`;
+    const again = cluster.stability === null ? "" : ` · ${Math.round(100 * cluster.stability)}% found again`;
     const head = make("div", { className: "cluster-head" },
       make("h4", { textContent: `Cluster ${cluster.rank}` }),
       make("p", { className: "median-number", textContent: number(cluster.typicality) }),
       whisker(label, cluster),
-      make("p", { className: "counts quiet", textContent: `${count(cluster.size, "patch", "patches")} · ${count(cluster.images, "image", "images")}` }),
+      make("p", { className: "counts quiet", textContent: `${count(cluster.size, "patch", "patches")} · ${count(cluster.images, "image", "images")}${again}` }),
       make("p", { className: "interval-number quiet", textContent: interval }));
     return make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing), ...evidence(cluster)));
   }
