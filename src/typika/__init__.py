@@ -19,6 +19,7 @@ _HOMES = {
     "MineConfig": "typika.workflow",
     "MiningRun": "typika.workflow",
     "ModelError": "typika.errors",
+    "ParallelCollection": "typika.collection.parallel",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
     "baseline": "typika.workflow",
@@ -26,12 +27,14 @@ _HOMES = {
     "compare_methods": "typika.methods",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
+    "translate": "typika.translation",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from typika.collection.images import ImageCollection as ImageCollection
+    from typika.collection.parallel import ParallelCollection as ParallelCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
     from typika.comparison import compare as compare
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.translation import translate as translate
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
     from typika.workflow import baseline as baseline
