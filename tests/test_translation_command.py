@@ -155,6 +155,22 @@ def test_the_command(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert capsys.readouterr().out.strip() == str(run / "translate" / "parallel")
 
 
+def test_translations_are_scored_by_the_model_that_made_them(
+    images: Path, run: Path, whole: ParallelCollection, tmp_path: Path
+) -> None:
+    """The whole way with a tiny Stable Diffusion: its figures mean nothing, its tables hold."""
+    config = workflow.recorded(run)[1]
+    workflow.advance(images, run, config, last="score", workers=1, device="cpu")
+    found = typika.cotypical(run, whole.root, tmp_path / "c", workers=1, device="cpu")
+    table = found.sequences.to_pandas()
+    assert (table.groupby("sequence").size() == 3).all()
+    assert np.isfinite(table["typicality"]).all()
+    assert set(table.loc[~table["original"], "file_name"]) <= set(
+        whole.table["file_name"].to_pylist()
+    )
+    assert found.page.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

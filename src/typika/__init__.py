@@ -14,6 +14,7 @@ _HOMES = {
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
+    "Cotypicality": "typika.cotypicality",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
     "MineConfig": "typika.workflow",
@@ -25,6 +26,7 @@ _HOMES = {
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
+    "cotypical": "typika.cotypicality",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
     "translate": "typika.translation",
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
     from typika.comparison import compare as compare
+    from typika.cotypicality import Cotypicality as Cotypicality
+    from typika.cotypicality import cotypical as cotypical
     from typika.errors import ConfigError as ConfigError
     from typika.errors import DataError as DataError
     from typika.errors import ModelError as ModelError
