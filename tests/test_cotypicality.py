@@ -17,6 +17,7 @@ from typika.cli import main
 from typika.collection.parallel import TABLE
 from typika.errors import ConfigError, DataError
 from typika.mining import cotypicality as numbers
+from typika.mining import patches
 from typika.mining.scores import ScoredMaps
 from typika.tables import read_parquet, write_parquet
 
@@ -81,14 +82,13 @@ def test_a_sequence_is_one_place_under_every_label(found: typika.Cotypicality) -
 
 
 def test_the_original_counts_as_the_run_scored_it(run: Path, found: typika.Cotypicality) -> None:
-    from typika.mining import patches
-
-    row = next(row for row in found.sequences.to_pylist() if row["original"])
-    collection = workflow.MiningRun(run).collection
-    place = collection.table["file_name"].to_pylist().index(row["file_name"])
-    values = patches.upsample(ScoredMaps(run)[place]["null"], 192, 256)
-    inside = values[row["top"] : row["bottom"], row["left"] : row["right"]]
-    assert np.isclose(inside.mean(), row["typicality"])
+    names = workflow.MiningRun(run).collection.table["file_name"].to_pylist()
+    scored = ScoredMaps(run)
+    for row in found.sequences.to_pylist()[::5]:
+        if row["original"]:
+            values = patches.upsample(scored[names.index(row["file_name"])]["null"], 192, 256)
+            inside = values[row["top"] : row["bottom"], row["left"] : row["right"]]
+            assert np.isclose(inside.mean(), row["typicality"])
 
 
 def test_sequences_and_clusters_are_ranked(found: typika.Cotypicality) -> None:

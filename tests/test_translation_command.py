@@ -87,9 +87,11 @@ def test_an_interrupted_translation_ends_the_same(
         patch.setattr(translation, "write_translations", dying)
         with pytest.raises(KeyboardInterrupt):
             typika.translate(run, out=tmp_path / "t", config=QUICK, workers=1, device="cpu")
-    before = files(tmp_path / "t" / "inversions")
-    assert 5 <= len(before) <= 6
+    assert 5 <= len(files(tmp_path / "t" / "inversions")) <= 6
+    made.clear()
+    monkeypatch.setattr(translation, "write_translations", lambda *a: made.append(a) or write(*a))
     found = typika.translate(run, out=tmp_path / "t", config=QUICK, workers=1, device="cpu")
+    assert len(made) == 12 - 5
     assert files(found.root) == files(whole.root)
 
 
@@ -100,13 +102,12 @@ def test_labels_and_images_may_be_added(
     one = typika.translate(run, ["discs"], images=2, **options)
     assert one.table["label"].to_pylist() == ["discs"] * 4
     known = files(tmp_path / "t" / "inversions")
-    typika.translate(run, ["squares", "triangles"], images=2, **options)
     inverted = []
     monkeypatch.setattr(
         translation, "inverted", lambda *a, f=translation.inverted: inverted.append(1) or f(*a)
     )
     found = typika.translate(run, **options)
-    assert len(inverted) == 12 - 6  # two of each label were inverted before
+    assert len(inverted) == 12 - 4  # two of each other label were inverted before
     assert known.items() <= files(tmp_path / "t" / "inversions").items()
     # Which labels share a pass changes rounding: at most one level of eight bits here and there.
     for row in whole.table.to_pylist():

@@ -72,9 +72,9 @@ def test_few_sequences_are_compared_as_they_are(rng: np.random.Generator) -> Non
         assert reduced(rng.normal(size=(count, 20)), CotypicalityConfig(), 0).shape == (count, 20)
 
 
-def test_labels_count_alike(rng: np.random.Generator) -> None:
+def test_labels_and_patches_count_alike(rng: np.random.Generator) -> None:
     features = rng.normal(size=(12, 3, 20))
-    louder = features * np.array([1.0, 50.0, 0.1])[None, :, None]
+    louder = features * np.array([1.0, 50.0, 0.1])[:, None] * rng.uniform(1, 9, (12, 3, 1))
     config = CotypicalityConfig()
     assert_allclose(sequence_vectors(louder, config, 0), sequence_vectors(features, config, 0))
     assert_allclose(np.linalg.norm(sequence_vectors(features, config, 0), axis=1), 1)
