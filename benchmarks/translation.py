@@ -133,6 +133,8 @@ def run() -> Result:
         ),
         notes=(
             tiny_checkpoint.STANDS_FOR,
+            "There and back: inversion and sampling without guidance, by a network whose output "
+            "is damped to 0.3; undamped random weights vary more from step to step, and err more.",
             f"{4 * SCENES} scenes of four labels, each with a window, a lamp and a door, whose "
             "colour and number of parts are the label's; translated by rendering them again.",
             *notes,

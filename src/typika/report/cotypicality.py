@@ -154,7 +154,7 @@ def _lead(inputs: CotypicalInputs, n_sequences: int) -> Iterator[str]:
     yield (
         f"{inputs.n_images:,} images of {inputs.name} and their translations to "
         f"{len(inputs.labels):,} labels. A row is one place of one image, under every label; the "
-        "framed patch is the original, all others are what the model made of it."
+        "framed patch is the original, all others are of its translations."
     )
     yield (
         f"The {n_sequences:,} places that stay typical under most labels were grouped into "
