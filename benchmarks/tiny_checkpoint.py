@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -26,14 +27,20 @@ STANDS_FOR = (
 
 
 @cache
-def _builder() -> ModuleType:
-    path = Path(__file__).parents[1] / "tests" / "tiny_diffusion.py"
-    spec = importlib.util.spec_from_file_location("tiny_diffusion", path)
+def of_tests(name: str) -> ModuleType:
+    """A module of the tests that benchmarks use too."""
+    path = Path(__file__).parents[1] / "tests" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _builder() -> ModuleType:
+    return of_tests("tiny_diffusion")
 
 
 def build(folder: Path) -> Path:

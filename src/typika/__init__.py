@@ -14,27 +14,34 @@ _HOMES = {
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
+    "Cotypicality": "typika.cotypicality",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
     "MineConfig": "typika.workflow",
     "MiningRun": "typika.workflow",
     "ModelError": "typika.errors",
+    "ParallelCollection": "typika.collection.parallel",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
+    "cotypical": "typika.cotypicality",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
+    "translate": "typika.translation",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from typika.collection.images import ImageCollection as ImageCollection
+    from typika.collection.parallel import ParallelCollection as ParallelCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
     from typika.comparison import compare as compare
+    from typika.cotypicality import Cotypicality as Cotypicality
+    from typika.cotypicality import cotypical as cotypical
     from typika.errors import ConfigError as ConfigError
     from typika.errors import DataError as DataError
     from typika.errors import ModelError as ModelError
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.translation import translate as translate
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
     from typika.workflow import baseline as baseline

@@ -1,8 +1,9 @@
-"""What mining a collection would cost: time, disk, memory, download."""
+"""What mining or translating a collection would cost: time, disk, memory, download."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.encoders import load_encoder
 from typika.diffusion.models import load_at, n_steps
 from typika.diffusion.stable import StableConfig, fitted_size
+from typika.diffusion.translation import TranslationConfig
 from typika.errors import ModelError
 from typika.mining.pipeline import MiningConfig, embedded_model
 
@@ -26,6 +28,7 @@ REST_SECONDS = 0.05  # of one core, per image: the rival, choosing, grouping, th
 
 # Stable Diffusion 1.5: TFLOP of one pass per latent cell of a 64 x 64 grid, counted.
 NETWORK_TFLOP, AUTOENCODER_TFLOP = 0.8033 / 64**2, 1.1167 / 64**2
+DECODER_TFLOP = 2.5145 / 64**2
 SUSTAINED = 300.0  # TFLOP/s that a data-centre GPU of 2023 can be expected to sustain
 FULL_GIGABYTES = 18.0  # of GPU memory for weights, gradients, moments and average
 
@@ -132,6 +135,29 @@ def _model_line(config: MiningConfig, model: StableConfig) -> str:
     return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as " + repr(
         config.prompt.template().text("LABEL")
     )
+
+
+def translation_cost(
+    collection: ImageCollection,
+    model: StableConfig,
+    rows: Sequence[int],
+    n_targets: Sequence[int],
+    translation: TranslationConfig,
+) -> list[str]:
+    """What translating would take. n_targets: labels that each of `rows` is translated to."""
+    cells = latent_cells(collection, model)[list(rows)]
+    counts = np.array(n_targets)
+    passes = np.array([translation.forwards(count) if count else 0 for count in n_targets])
+    tflop = float((cells * (passes * NETWORK_TFLOP + counts * DECODER_TFLOP)).sum())
+    cached = cells[counts > 0].sum() * 4 * 2 * translation.source_steps / 1e9
+    return [
+        f"cost: {int(counts.sum())} translations of {int((counts > 0).sum())} images, "
+        f"{int(passes.sum())} passes through the network ({int(passes.max(initial=0))} at most "
+        "for an image)",
+        f"cost: {tflop / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} TFLOP/s about "
+        f"{duration(tflop / SUSTAINED)}",
+        f"cost: {cached:.1f} GB of cached inversions, which further labels would use again",
+    ]
 
 
 def latent_cells(collection: ImageCollection, model: StableConfig) -> np.ndarray:

@@ -1,16 +1,20 @@
-"""Files that appear whole or not at all, and digests of what they hold."""
+"""Files that appear whole or not at all, their names, and digests of what they hold."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 BLOCK = 1 << 20  # bytes read at a time
+MAX_NAME = 80
+RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
 
 
 @contextmanager
@@ -93,3 +97,22 @@ def sample_digest(path: Path) -> str:
 def text_digest(text: str) -> str:
     """BLAKE2b of a text, 32 hexadecimal digits."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+
+
+def safe_name(label: str) -> str:
+    """A file name for a label: letters, digits, `_`, `-` and inner dots, at most 80 characters.
+
+    Labels that are already such names stay as they are; any other is slugged and ends in eight
+    digits of its hash, so two labels never share a file, on any file system.
+    """
+    text = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode("ascii")
+    slug = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-.")[: MAX_NAME - 9].strip("-.")
+    if slug and slug == label and slug.split(".")[0] not in RESERVED and not _ends_in_hash(slug):
+        return slug
+    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{slug.replace('.', '-') or 'label'}-{digest}"
+
+
+def _ends_in_hash(slug: str) -> bool:
+    """Whether a plain label looks like a slugged one, and could be mistaken for it."""
+    return re.search(r"-[0-9a-f]{8}$", slug) is not None or ".." in slug

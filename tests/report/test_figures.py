@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from typika.files import RESERVED, safe_name
 from typika.report.build import PatchTable
-from typika.report.figures import RESERVED, draw_sheet, safe_name, sheet_rows, write_sheets
+from typika.report.figures import draw_sheet, sheet_rows, write_sheets
 
 HOSTILE = ("<script>", "../x", "a/b", "..", "", "🍎", "x" * 10_000, "CON", "a$b^c")
 

@@ -250,6 +250,85 @@ def evaluate(
 
 
 @app.command
+def translate(
+    run: Path,
+    *,
+    to: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+    images: int = 0,
+    preset: str | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Make the images of a run as they would look under other labels.
+
+    Args:
+        run: Folder of a trained run of Stable Diffusion.
+        to: Labels to translate to; all of the run by default.
+        images: Images of each label to translate; 0 for all.
+        preset: `paper`: inversion in 999 steps, as published.
+        set: Any setting that --dry-run prints, as in --set guidance=5. May be repeated.
+        how: Where and how fast to run; --out is RUN/translate by default.
+    """
+    from typika import config, translation
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = translation.configure(given, preset=preset)
+    if how.dry_run:
+        print(config.as_toml(wanted))
+        for line in translation.plan(run, to, how.out, images=images, config=wanted):
+            print(f"# {line}")
+        return
+    started = time.monotonic()
+    found = translation.translate(
+        run, to, how.out, images=images, config=wanted, workers=how.workers, device=how.device,
+        overwrite=how.overwrite,
+    )  # fmt: skip
+    if world().leads:
+        say(f"{len(found.table)} translations; done in {duration(time.monotonic() - started)}")
+        print(found.root)
+
+
+@app.command
+def cotypical(
+    run: Path,
+    *,
+    translations: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Show which elements stay typical when images are translated, and how they change.
+
+    Args:
+        run: Folder of a scored run whose images have been translated.
+        translations: Folder of the parallel collection; RUN/translate/parallel by default.
+        set: Any setting that --dry-run prints, as in --set reduction=umap. May be repeated.
+        how: Where and how fast to run; --out is RUN/cotypical by default.
+    """
+    from typika import config, cotypicality
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = cotypicality.configure(run, given)
+    if how.dry_run:
+        print(config.as_toml(wanted))
+        found = cotypicality.opened(run, translations, how.out, how.workers, how.device)
+        for line in cotypicality.plan(found):
+            print(f"# {line}")
+        return
+    print(
+        cotypicality.cotypical(
+            run, translations, how.out, config=wanted, workers=how.workers, device=how.device,
+            overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
 def demo(folder: Path = Path("demo"), *, seed: int = 0, workers: int | None = None) -> None:
     """Render four invented towns with planted elements, mine them, and count what was found.
 

@@ -151,7 +151,17 @@ def best_boxes(
     more than `size` along an axis. Of equal scores the first in reading order wins. Fewer boxes
     come back where no more fit. blocked: corners where no box may be.
     """
-    pooled = box_means(values, size)
+    return best_places(box_means(values, size), size, count, blocked)
+
+
+def best_places(
+    pooled: Float[ndarray, "_p _q"],
+    size: int,
+    count: int,
+    blocked: Bool[ndarray, "_p _q"] | None = None,
+) -> Boxes:
+    """`best_boxes` of scores that are known for every corner."""
+    pooled = pooled.copy()
     if blocked is not None:
         pooled[blocked] = -np.inf
     width = pooled.shape[1]

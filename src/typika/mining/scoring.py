@@ -116,6 +116,16 @@ class Scorer:
         self, rows: Sequence[int], labels: Sequence[int], advance: Advance
     ) -> list[dict[str, Any]]:
         """Maps of some images for their labels, averaged over scales on the finest grid."""
+        found = self.maps(rows, labels, advance)
+        return [
+            self.record(row, label, self.contexts(label), maps)
+            for row, label, maps in zip(rows, labels, found, strict=True)
+        ]
+
+    def maps(
+        self, rows: Sequence[int], labels: Sequence[int], advance: Advance
+    ) -> list[list[ImageTypicality]]:
+        """Maps of some images for their labels, of every scale."""
         contexts = [self.contexts(label) for label in labels]
         found: list[list[ImageTypicality]] = [[] for _ in rows]
         for group in self._together(rows):
@@ -134,10 +144,7 @@ class Scorer:
                 for place, one in zip(group, maps, strict=True):
                     found[place].append(one)
             advance(len(group))
-        return [
-            self.record(row, label, own, maps)
-            for row, label, own, maps in zip(rows, labels, contexts, found, strict=True)
-        ]
+        return found
 
     def contexts(self, label: int) -> tuple[int, ...]:
         """What an image is scored under: its own label, then those it is compared with."""
@@ -155,18 +162,15 @@ class Scorer:
         self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
     ) -> dict[str, Any]:
         """What is stored of an image: maps of all scales joined, answers, and the rival's map."""
-        height, width = max((maps.null.mean.shape for maps in found), key=np.prod)
-        grids = {"null": combine([maps.null for maps in found], height, width)}
-        others = [maps.others for maps in found if maps.others is not None]
-        if others:
-            grids["others"] = combine(others, height, width)
+        grids = joined_scales(found)
+        height, width = grids["null"].mean.shape
         votes = sum(maps.image_means for maps in found)
         return {
             "height": height,
             "width": width,
             **{name: one.mean.ravel() for name, one in grids.items()},
             **{f"{name}_error": one.error.ravel() for name, one in grids.items()},
-            "predicted": int(np.array(contexts)[np.argmax(votes)]) if others else None,
+            "predicted": int(np.array(contexts)[np.argmax(votes)]) if "others" in grids else None,
             **rival_answer(self.rivals, row, label),
         }
 
@@ -246,6 +250,16 @@ def _pilot(
             advance(1 if number == 0 else 0)
         found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))
     return found
+
+
+def joined_scales(found: Sequence[ImageTypicality]) -> dict[str, TypicalityMap]:
+    """The maps of one image, "null" and where there are some "others", on the finest grid."""
+    height, width = max((maps.null.mean.shape for maps in found), key=np.prod)
+    grids = {"null": combine([maps.null for maps in found], height, width)}
+    others = [maps.others for maps in found if maps.others is not None]
+    if others:
+        grids["others"] = combine(others, height, width)
+    return grids
 
 
 def combine(maps: Sequence[TypicalityMap], height: int, width: int) -> TypicalityMap:

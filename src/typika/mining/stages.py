@@ -6,7 +6,7 @@ the place of an image in the collection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,17 +115,25 @@ def _candidates_of_part(
     for place, row in enumerate(scores["row"].to_pylist()):
         image = (widths[row].as_py(), heights[row].as_py())
         maps = read_maps(scores, place)
-        forbidden = None
-        if mask is not None:
-            names = [collection.table[name][row].as_py() for name in NAMES]
-            label = collection.table["label"][row].as_py()
-            forbidden = mask.forbidden(patches.map_shape(*image), image, names, label)
+        forbidden = forbidden_pixels(mask, collection, row)
         rng = np.random.default_rng(
             [mining.config.seed, int(scores["image_id"][place].as_py(), 16)]
         )
         found.append(_candidates(maps, row, image, mining, rng, forbidden, detected))
         advance(1)
     return pa.concat_tables(found)
+
+
+def forbidden_pixels(
+    mask: Mask | None, collection: ImageCollection, row: int
+) -> Bool[ndarray, "_H _W"] | None:
+    """Where in the map of an image no patch may be; None where there is no mask."""
+    if mask is None:
+        return None
+    width, height = (collection.table[name][row].as_py() for name in ("width", "height"))
+    names = [collection.table[name][row].as_py() for name in NAMES]
+    label = collection.table["label"][row].as_py()
+    return mask.forbidden(patches.map_shape(width, height), (width, height), names, label)
 
 
 def _candidates(
@@ -169,7 +177,7 @@ def _candidates(
                 {
                     "row": np.full(len(boxes.top), row),
                     "selection": pa.array([selection] * len(boxes.top), pa.string()),
-                    **_original_pixels(boxes, (rows, columns), image),
+                    **original_pixels(boxes, (rows, columns), image),
                     "order": boxes.score,
                     "typicality": patches.means_of(score, boxes),
                     "error": patches.means_of(pixels[f"{against}_error"], boxes),
@@ -191,7 +199,7 @@ def _detected(mining: Mining, collection: ImageCollection) -> Detected | None:
     return Detected.read(mining.folder / "model" / "baseline", len(collection.labels))
 
 
-def _original_pixels(
+def original_pixels(
     boxes: patches.Boxes, shape: tuple[int, int], image: tuple[int, int]
 ) -> dict[str, Int[ndarray, " n"]]:
     """Corners of boxes of the map in pixels of the image itself."""
@@ -437,18 +445,36 @@ def patch_features(
     found = [np.zeros(0)] * len(selected)
     for image in np.unique(row):  # each image is read once, however many patches it has
         grids = grids_of(int(image), int(label[image]))
-        weights: list[ndarray | None] = [None] * len(grids)
-        if pooling == "typicality":
-            typical = maps[int(image)][against]
-            weights = [patches.upsample(typical, *grid.shape[1:]) for grid in grids]
+        typical = maps[int(image)][against] if pooling == "typicality" else None
+        weights = weights_of(grids, typical)
         for patch in np.flatnonzero(row == image):
             left, top, right, bottom = (float(edge) for edge in boxes[:, patch])
-            pooled = [
-                clusters.unit(features.pool(grid, (left, top, right, bottom), weight)[None])[0]
-                for grid, weight in zip(grids, weights, strict=True)
-            ]
-            found[patch] = np.concatenate(pooled)
+            found[patch] = pooled_features(grids, (left, top, right, bottom), weights)
     return np.stack(found)
+
+
+def weights_of(
+    grids: Sequence[Float[ndarray, "_d _h _w"]], typical: Float[ndarray, "_H _W"] | None
+) -> list[ndarray | None]:
+    """What each cell of an image's features counts: its typicality, or None for all alike."""
+    if typical is None:
+        return [None] * len(grids)
+    return [patches.upsample(typical, *grid.shape[1:]) for grid in grids]
+
+
+def pooled_features(
+    grids: Sequence[Float[ndarray, "_d _h _w"]],
+    box: features.Box,
+    weights: Sequence[ndarray | None],
+) -> Float[ndarray, " d"]:
+    """The vector of one patch: of every scale the mean over its box, of length one.
+
+    box: (left, top, right, bottom) as fractions of the image; weights: as `weights_of` gives.
+    """
+    return np.concatenate([
+        clusters.unit(features.pool(grid, box, weight)[None])[0]
+        for grid, weight in zip(grids, weights, strict=True)
+    ])  # fmt: skip
 
 
 def feature_grids(

@@ -6,10 +6,7 @@ clusters with fewer than 6 members are skipped. The same inputs give the same by
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from typika.files import whole_file
+from typika.files import safe_name, whole_file
 from typika.report.build import PatchTable, label_order, shelve
 from typika.report.records import ReportInputs
 
@@ -28,9 +25,6 @@ MIN_MEMBERS = 6  # a cluster with fewer is no pattern
 CELL_RANGE = (32, 160)  # pixels of one patch
 POINTS_PER_PIXEL = 0.75  # in the PDF: 96 pixels an inch
 LAYOUTS = {"summary": (6, 6), "all": (32, 20)}  # name -> clusters, members
-
-MAX_NAME = 80
-RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
 
 
 def write_sheets(inputs: ReportInputs, folder: Path) -> list[Path]:
@@ -51,25 +45,6 @@ def write_sheets(inputs: ReportInputs, folder: Path) -> list[Path]:
                 _write(paths[1], pdf_bytes(sheet, shown, title))
                 written += paths
     return written
-
-
-def safe_name(label: str) -> str:
-    """A file name for a label: letters, digits, `_`, `-` and inner dots, at most 80 characters.
-
-    Labels that are already such names stay as they are; any other is slugged and ends in eight
-    digits of its hash, so two labels never share a file, on any file system.
-    """
-    text = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode("ascii")
-    slug = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-.")[: MAX_NAME - 9].strip("-.")
-    if slug and slug == label and slug.split(".")[0] not in RESERVED and not _ends_in_hash(slug):
-        return slug
-    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{slug.replace('.', '-') or 'label'}-{digest}"
-
-
-def _ends_in_hash(slug: str) -> bool:
-    """Whether a plain label looks like a slugged one, and could be mistaken for it."""
-    return re.search(r"-[0-9a-f]{8}$", slug) is not None or ".." in slug
 
 
 # ------------------------------------------------------------------------------------ one sheet

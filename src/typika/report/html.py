@@ -1,4 +1,4 @@
-"""A `Page`, `ComparisonPage` or `EvaluationPage` -> one self-contained HTML file.
+"""A page record (`Page`, `ComparisonPage`, ...) -> one self-contained HTML file.
 
 Nothing that a user names may become markup or script. Three walls: jinja2 escapes every value in
 the template; the data lie in JSON blocks in which `<`, `>`, `&` and the two line separators are
@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.comparison_records import ComparisonPage
+from typika.report.cotypicality_records import CotypicalPage
 from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
@@ -86,6 +87,18 @@ def render_methods(page: MethodsPage) -> str:
     """The whole HTML text of a comparison of methods, which needs no script."""
     style = "".join(map(_template, ("report.css", "compare.css", "methods.css")))
     template = _environment().from_string(_template("methods.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def write_cotypical(page: CotypicalPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_cotypical(page), path)
+
+
+def render_cotypical(page: CotypicalPage) -> str:
+    """The whole HTML text of a page of sequences, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "cotypical.css")))
+    template = _environment().from_string(_template("cotypical.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
 
 
