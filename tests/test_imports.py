@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining"},
     {"report", "cost"},
-    {"workflow", "comparison", "localisation"},
+    {"workflow", "comparison", "localisation", "contrasts"},
     {"methods"},
     {"demonstration"},
     {"cli"},

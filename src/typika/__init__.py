@@ -14,6 +14,7 @@ _HOMES = {
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
+    "ContrastRun": "typika.contrasts",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
     "MineConfig": "typika.workflow",
@@ -24,6 +25,7 @@ _HOMES = {
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
+    "contrast": "typika.contrasts",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
 }
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
     from typika.comparison import compare as compare
+    from typika.contrasts import ContrastRun as ContrastRun
+    from typika.contrasts import contrast as contrast
     from typika.errors import ConfigError as ConfigError
     from typika.errors import DataError as DataError
     from typika.errors import ModelError as ModelError
