@@ -6,8 +6,9 @@ texts), `n` units of a noise design, `h w` grid; a *part* is a slice of the coll
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from typika.diffusion.batches import BatchSize
 from typika.diffusion.latents import PART
 from typika.diffusion.schedule import Density
 from typika.errors import ConfigError
+from typika.files import write_text
 from typika.mining import stages
 from typika.mining.contrast import (
     PARENT,
@@ -48,6 +50,7 @@ from typika.parallel import Advance, one_thread, run_tasks
 from typika.run import Run, Stage
 from typika.tables import read_parquet, write_csv, write_parquet
 
+PILOT = 64  # images from which the mean of every context is taken
 SELECTIONS = ("typical", "random")
 
 
@@ -90,6 +93,11 @@ class Contrasting:
         asked = {number for one in self.contrasts if label in one.labels
                  for number in one.contexts}  # fmt: skip
         return tuple(sorted(asked | set(range(n_labels)) if self.config.classify else asked))
+
+    def less(self, offset: Float[ndarray, " k"]) -> Contrasting:
+        """The same with every context of the tree less its offset."""
+        contrasts = (one.less(offset) if one.of_tree else one for one in self.contrasts)
+        return replace(self, contrasts=tuple(contrasts))
 
     def advance(self) -> None:
         """Score, then choose and group, skipping what is done."""
@@ -160,6 +168,8 @@ def score(job: Contrasting) -> None:
     """Write the contrasts of every image, and what the classifier says of it, part by part."""
     mining, collection = job.mining, job.mining.collection
     densities = level_densities(mining, collection)
+    if any(one.of_tree for one in job.contrasts):
+        job = job.less(_offsets(job, collection, densities))
     missing = [part for part in mined_parts(mining, collection)
                if not score_path(job.folder, part).exists()]  # fmt: skip
     workers = mining.model.workers(mining.workers)
@@ -167,6 +177,48 @@ def score(job: Contrasting) -> None:
     tasks = [(job, collection, densities, missing[hand::hands]) for hand in range(hands)]
     total = sum(len(mined_rows(mining, collection, part)) for part in missing)
     run_tasks(_score_parts, tasks, workers=workers, name="Contrasting", total=total)
+
+
+def _offsets(
+    job: Contrasting, collection: ImageCollection, densities: Sequence[Density]
+) -> Float[ndarray, " k"]:
+    """Mean T(x|c) of each context over images of all labels alike.
+
+    Where a label says nothing its typicality is not zero but a constant of its own, by which
+    the children of a node could not be compared.
+    """
+    path = job.folder / "scores" / "offsets.json"
+    if not path.exists():
+        task = (job, collection, densities)
+        (found,) = run_tasks(_measure_offsets, [task], workers=1, name="Levelling", total=PILOT)
+        write_text(path, json.dumps(found) + "\n")
+    return np.array(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _measure_offsets(
+    job: Contrasting, collection: ImageCollection, densities: Sequence[Density], advance: Advance
+) -> list[float]:
+    mined = collection.in_split(job.mining.config.collection.mine)
+    labels = np.unique(collection.label_index[mined])
+    each = -(-PILOT // len(labels))
+    rows = np.concatenate([
+        _evenly(np.flatnonzero(mined & (collection.label_index == label)), each)
+        for label in labels
+    ])  # fmt: skip
+    every = tuple(range(len(collection.labels) + len(job.texts)))
+    found = []
+    for fold in folds(job.mining, collection):
+        scorer = ContextScorer.open(job, fold.mining, collection, densities)
+        for row in rows[fold.scored[rows]].tolist():
+            of_scales = [scorer.gains(scale, [row], every)[0] for scale in scorer.scales]
+            found.append(np.mean([one.mean(axis=(1, 2, 3)) for one in of_scales], axis=0))
+            advance(1)
+    means: list[float] = np.stack(found).mean(axis=0).tolist()
+    return means
+
+
+def _evenly(rows: Int[ndarray, " n"], count: int) -> Int[ndarray, " m"]:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 def _score_parts(
@@ -227,16 +279,17 @@ class ContextScorer:
                 contexts = (label,)
             for group in scored_together(self.scales[0], own, in_turn):
                 chosen = [own[place] for place in group]
-                gains = [self._gains(scale, chosen, contexts) for scale in self.scales]
+                gains = [self.gains(scale, chosen, contexts) for scale in self.scales]
                 for place, row in enumerate(chosen):
                     of_row = [scale[place] for scale in gains]
                     found[row] = self.record(label, contexts, of_row)
                 advance(len(chosen))
         return [found[row] for row in rows]
 
-    def _gains(
+    def gains(
         self, scale: Scale, rows: Sequence[int], contexts: tuple[int, ...]
     ) -> list[Float[ndarray, "k n h w"]]:
+        """T of images of one shape under each context, unit by unit."""
         latents = torch.stack([scale.latents.latent(row) for row in rows])
         latents = latents.contiguous(memory_format=torch.channels_last).to(scale.denoiser.device)
         index = torch.tensor([contexts] * len(rows))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,14 +23,16 @@ PARENT = "PARENT"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contrast:
-    """T(x | subject vs against) = min over parts of Σ_c part_c T(x|c) − Σ_c against_c T(x|c).
+    """T(x | subject vs against) = min over parts of Σ_c part_c T(x|c) − Σ_c reference_c T(x|c).
 
     subject, against: what a reader knows them by. labels: whose images it is about, by number.
     parts: (m, k) weights of the contexts in each part of the subject. A label is one part. A node
         of a tree has one for each child, and must be typical through every one of them: what is
         typical of a single child is just as much evidence for the node, but is the child's.
     reference: (k,) weights of the contexts in what the subject is held against; zeros for ∅.
-    of_tree: whether the subject is a node of the tree of labels.
+    offset: (k,) taken off T(x|c) first; None for zeros.
+    above: of a node of a tree the contrast of its parent, whose positive values are taken off:
+        what the parent claims is not its child's.
     """
 
     subject: str
@@ -39,40 +40,61 @@ class Contrast:
     labels: tuple[int, ...]
     parts: Float[ndarray, "m k"]
     reference: Float[ndarray, " k"]
+    offset: Float[ndarray, " k"] | None = None
+    above: Contrast | None = None
     of_tree: bool = False
 
     @property
     def contexts(self) -> tuple[int, ...]:
         """The contexts that it needs."""
         used = np.abs(self.parts).sum(axis=0) + np.abs(self.reference)
-        return tuple(int(number) for number in np.flatnonzero(used))
+        own = {int(number) for number in np.flatnonzero(used)}
+        return tuple(sorted(own if self.above is None else own | {*self.above.contexts}))
 
     def among(self, contexts: Sequence[int]) -> Contrast:
         """The same where only these contexts are known, in their order."""
         own = list(contexts)
-        return replace(self, parts=self.parts[:, own], reference=self.reference[own])
+        return replace(
+            self,
+            parts=self.parts[:, own],
+            reference=self.reference[own],
+            offset=None if self.offset is None else self.offset[own],
+            above=None if self.above is None else self.above.among(contexts),
+        )
 
-    def value(self, gains: Float[ndarray, "k ..."]) -> Float[ndarray, ...]:
-        """The contrast of T(x|c) under every context."""
-        worst: ndarray = _weighed(self.parts, gains).min(axis=0)
-        return worst - _weighed(self.reference[None], gains)[0]
+    def less(self, offset: Float[ndarray, " k"]) -> Contrast:
+        """The same with every context less its offset."""
+        above = None if self.above is None else self.above.less(offset)
+        return replace(self, offset=offset, above=above)
+
+    def units(self, gains: Float[ndarray, "k n ..."]) -> Float[ndarray, "n ..."]:
+        """The contrast of each unit of a design.
+
+        Which part is the least typical, and whether the parent claims a cell, is told from the
+        mean over units, so that the mean of this is the contrast of the mean.
+        """
+        parts = self._weighed(self.parts, gains)
+        least = parts.mean(axis=1).argmin(axis=0)
+        found: ndarray = np.take_along_axis(parts, least[None, None], axis=0)[0]
+        found = found - self._weighed(self.reference[None], gains)[0]
+        if self.above is not None:
+            claimed = self.above.units(gains)
+            found = found - np.where(claimed.mean(axis=0) > 0, claimed, 0)
+        return found
 
     def map(self, gains: Float[ndarray, "k n h w"]) -> TypicalityMap:
-        """The contrast with its standard error, from the units of a design.
-
-        The part that is least typical is told from the mean over units, cell by cell, and its own
-        units give the error.
-        """
-        parts = _weighed(self.parts, gains)
-        least = parts.mean(axis=1).argmin(axis=0)
-        units = np.take_along_axis(parts, least[None, None], axis=0)[0]
-        units = units - _weighed(self.reference[None], gains)[0]
+        """The contrast with its standard error."""
+        units = self.units(gains)
         error = units.std(axis=0, ddof=1) / np.sqrt(len(units))
         return TypicalityMap(units.mean(axis=0).astype(np.float32), error.astype(np.float32))
 
-
-def _weighed(weights: Float[ndarray, "m k"], gains: Float[ndarray, "k ..."]) -> Any:
-    return np.tensordot(weights, gains, axes=1)
+    def _weighed(
+        self, weights: Float[ndarray, "m k"], gains: Float[ndarray, "k n ..."]
+    ) -> Float[ndarray, "m n ..."]:
+        found: ndarray = np.tensordot(weights, gains, axes=1)
+        if self.offset is None:
+            return found
+        return found - (weights @ self.offset).reshape(-1, *[1] * (gains.ndim - 1))
 
 
 def against_context(
@@ -88,7 +110,7 @@ def against_context(
             )  # fmt: skip
 
 
-def against_parents(tree: LabelTree, n_contexts: int) -> Iterator[Contrast]:
+def against_parents(tree: LabelTree, n_contexts: int) -> list[Contrast]:
     """Every node of a tree that has siblings, held against its parent.
 
     A parent is modelled by its children: its typicality is the mean of theirs.
@@ -100,19 +122,23 @@ def against_parents(tree: LabelTree, n_contexts: int) -> Iterator[Contrast]:
     def weights(node: str) -> ndarray:
         return np.pad(tree.mixture(node), (0, n_contexts - len(tree.labels)))
 
-    nodes = [node for node in tree.nodes if len(tree.children(parent(node))) > 1]
-    if not nodes:
-        raise DataError("the tree of labels never branches, so that nothing tells a node apart")
-    for node in nodes:
+    found: dict[str, Contrast] = {}
+    for node in tree.nodes:  # parents first
         above = parent(node)
-        yield Contrast(
+        if len(tree.children(above)) == 1:
+            continue
+        found[node] = Contrast(
             subject=node,
             against="all labels" if above == ROOT else name(above),
             labels=tree.leaves(node),
             parts=np.stack([weights(child) for child in tree.children(node) or (node,)]),
             reference=weights(above),
+            above=found.get(above),
             of_tree=True,
         )
+    if not found:
+        raise DataError("the tree of labels never branches, so that nothing tells a node apart")
+    return list(found.values())
 
 
 # --- the diffusion classifier -------------------------------------------------------------------
