@@ -17,7 +17,13 @@ from typika import __version__, parallel
 from typika.collection.images import ImageCollection
 from typika.errors import ConfigError
 from typika.files import text_digest
-from typika.mining.contexts import ContrastConfig, Contrasting, ContrastMaps, texts_of
+from typika.mining.contexts import (
+    ContrastConfig,
+    Contrasting,
+    ContrastMaps,
+    contrasts_of,
+    texts_of,
+)
 from typika.mining.contrast import confusion
 from typika.mining.pipeline import Mining
 from typika.mining.scores import mined_parts, score_path
@@ -88,12 +94,13 @@ def contrast(
         against=(against,) if isinstance(against, str) else tuple(against), classify=classify
     )
     mining = _open(folder, workers or parallel.default_workers(), device)
-    texts_of(config.against, mining.collection, mining.model.reads_text)
+    texts = texts_of(config.against, mining.collection, mining.model.reads_text)
+    asked = contrasts_of(config.against, mining.collection)  # before a folder is made
     place = Path(out) if out is not None else folder / "contrast" / folder_name(config)
     facts = {"run": Path(os.path.relpath(folder.resolve(), place.resolve())).as_posix(),
              "device": mining.model.device()}  # fmt: skip
     with Run.create(place, config, facts=facts) as own:
-        job = Contrasting.of(mining, own, config)
+        job = Contrasting(mining, own, config, asked, texts)
         job.advance()
         _write_page(job)
     return ContrastRun(place)

@@ -139,7 +139,7 @@ def test_what_is_of_a_parent_is_not_of_its_leaves() -> None:
     # One child may explain it better than the other, which does not make it its own.
     uneven = planted(1.4, 0.6, -1, -1)
     assert at("N", uneven) == pytest.approx(0.6)
-    assert at("N/a", uneven) == pytest.approx(1.4 - 1 - 0.6)
+    assert at("N/a", uneven) == pytest.approx((1.4 - 1) - (1 - 0))
     assert at("S/c", of_n) == 0
 
 

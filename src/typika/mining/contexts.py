@@ -77,12 +77,6 @@ class Contrasting:
     contrasts: tuple[Contrast, ...]
     texts: tuple[str, ...]
 
-    @classmethod
-    def of(cls, mining: Mining, run: Run, config: ContrastConfig) -> Contrasting:
-        """Raises ConfigError or DataError as `contrasts_of`."""
-        texts = texts_of(config.against, mining.collection, mining.model.reads_text)
-        return cls(mining, run, config, contrasts_of(config.against, mining.collection), texts)
-
     @property
     def folder(self) -> Path:
         """Where the answers lie."""

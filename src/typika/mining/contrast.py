@@ -31,8 +31,9 @@ class Contrast:
         typical of a single child is just as much evidence for the node, but is the child's.
     reference: (k,) weights of the contexts in what the subject is held against; zeros for ∅.
     offset: (k,) taken off T(x|c) first; None for zeros.
-    above: of a node of a tree the contrast of its parent, whose positive values are taken off:
-        what the parent claims is not its child's.
+    above: of a node of a tree the contrast of its parent. Where that is positive, which takes all
+        children, the place is the parent's: the parent's own contrast, by the mean of its
+        children, is taken off whichever child it is more typical of.
     """
 
     subject: str
@@ -78,8 +79,9 @@ class Contrast:
         found: ndarray = np.take_along_axis(parts, least[None, None], axis=0)[0]
         found = found - self._weighed(self.reference[None], gains)[0]
         if self.above is not None:
-            claimed = self.above.units(gains)
-            found = found - np.where(claimed.mean(axis=0) > 0, claimed, 0)
+            claimed = self.above.units(gains).mean(axis=0) > 0
+            of_mean = replace(self.above, parts=self.above.parts.mean(axis=0)[None], above=None)
+            found = found - np.where(claimed, of_mean.units(gains), 0)
         return found
 
     def map(self, gains: Float[ndarray, "k n h w"]) -> TypicalityMap:
