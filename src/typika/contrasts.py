@@ -212,7 +212,6 @@ def _answers(job: Contrasting, collection: ImageCollection) -> Answers:
         told=float(right[tried].mean()),
         n_images=tuple(np.bincount(truth[tried], minlength=n_labels).tolist()),
         held_out=bool(held_out.any()),
-        seen=float(right[~tried].mean()) if (~tried).any() else float("nan"),
     )
 
 

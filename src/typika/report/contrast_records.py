@@ -27,8 +27,8 @@ class Answers:
     """What the diffusion classifier says of the images that no label was learned from, or of all.
 
     image, cells: (k, k) mean probability of each label by true label, of whole images and of
-    cells; told: share of images given their label; n_images: by label; seen: the same share of
-    the images trained on, nan where all or none are.
+    cells; told: share of images given their label; n_images: by label; held_out: whether the
+    model saw none of them.
     """
 
     labels: tuple[str, ...]
@@ -37,7 +37,6 @@ class Answers:
     told: float
     n_images: tuple[int, ...]
     held_out: bool
-    seen: float
 
 
 @dataclass(frozen=True, kw_only=True)
