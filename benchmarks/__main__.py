@@ -11,7 +11,8 @@ from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
 SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
-        "scaling", "estimator", "agreement", "tiny", "planted", "translation", "gpu")  # fmt: skip
+        "contrast", "translation", "scaling", "estimator", "agreement", "tiny", "planted",
+        "gpu")  # fmt: skip
 
 
 def main() -> int:

@@ -99,7 +99,8 @@ def groupings(mining: Mining) -> Mapping[str, Grouping]:
     with one_thread():
         pooled = stages.patch_features(mining, collection, selected)
         mean = clusters.unit(stages.patch_features(plain, collection, selected).astype(float))
-    vectors = stages.compared(mining, collection, selected, pooled, fitted)
+    label = collection.label_index[row]
+    vectors = stages.compared(mining, label, selected, pooled, fitted)
 
     def default(own: ndarray, seed: int) -> clusters.Clustering:
         own = typical[own]

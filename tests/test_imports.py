@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining"},
     {"report", "cost"},
-    {"workflow", "comparison", "localisation", "translation", "cotypicality"},
+    {"workflow", "comparison", "contrasts", "localisation", "translation", "cotypicality"},
     {"methods"},
     {"demonstration"},
     {"cli"},

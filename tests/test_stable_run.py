@@ -16,11 +16,14 @@ import tiny_diffusion
 from pictures import draw_photo
 from typika import config as settings
 from typika import presets, workflow
+from typika.contrasts import contrast
 from typika.diffusion import checkpoints, stable
 from typika.errors import ConfigError, ModelError
+from typika.mining.contexts import ContrastMaps
 from typika.mining.scores import ScoredMaps
 from typika.mining.scoring import of_one_shape
 from typika.tables import read_parquet
+from typika.workflow import MiningRun
 
 
 @pytest.fixture(scope="module")
@@ -326,3 +329,17 @@ def test_clusters_are_tried_for_being_artefacts(done: Path) -> None:
     found = badges(mining, mining.collection, *tables, ArtefactConfig(images=2, clusters=2))
     assert set(found["label"].to_pylist()) <= {"discs", "triangles"}
     assert {"border", "fixed place"} <= set(found["badge"].to_pylist())
+
+
+def test_any_text_is_a_context(done: Path, tmp_path: Path) -> None:
+    """The prompt of a label, given as a text, is that label."""
+    found = contrast(done, ("triangles", "A photo of triangles."), tmp_path / "out",
+                     workers=1, device="cpu")  # fmt: skip
+    maps, label = ContrastMaps(found.folder), MiningRun(done).collection.label_index
+    subjects = [(row["contrast"], row["subject"]) for row in found.clusters.to_pylist()]
+    assert set(subjects) == {(0, "discs"), (1, "discs"), (2, "triangles")}
+    disc, triangle = (int(np.flatnonzero(label == number)[0]) for number in (0, 1))
+    assert maps.read(disc, 0)[0].std() > 0
+    assert_allclose(maps.read(disc, 1)[0], maps.read(disc, 0)[0], atol=1e-6)
+    assert_allclose(maps.read(triangle, 2)[0], 0, atol=1e-6)
+    assert "A photo of triangles." in found.page.read_text(encoding="utf-8")

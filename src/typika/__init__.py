@@ -14,6 +14,7 @@ _HOMES = {
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
+    "ContrastRun": "typika.contrasts",
     "Cotypicality": "typika.cotypicality",
     "DataError": "typika.errors",
     "ImageCollection": "typika.collection.images",
@@ -26,6 +27,7 @@ _HOMES = {
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
+    "contrast": "typika.contrasts",
     "cotypical": "typika.cotypicality",
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
     from typika.comparison import compare as compare
+    from typika.contrasts import ContrastRun as ContrastRun
+    from typika.contrasts import contrast as contrast
     from typika.cotypicality import Cotypicality as Cotypicality
     from typika.cotypicality import cotypical as cotypical
     from typika.errors import ConfigError as ConfigError

@@ -329,6 +329,36 @@ def cotypical(
 
 
 @app.command
+def contrast(
+    run: Path,
+    *,
+    against: Annotated[tuple[str, ...], Parameter(negative="")],
+    classify: bool = True,
+    out: Path | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Find what is typical of each label against another, or against its parent in a tree.
+
+    Args:
+        run: Folder of a run that has been scored.
+        against: A label; PARENT for a tree that the column `label_path` spells, as in
+            Europe/France/Paris; or any text, if the model reads text. May be repeated.
+        classify: Score every image under every label, for a confusion matrix of all labels.
+        out: Folder of the page and the tables; RUN/contrast/AGAINST by default.
+        workers: Processes; one per core by default.
+        device: Where Stable Diffusion runs: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+    """
+    from typika import contrasts
+
+    print(
+        contrasts.contrast(
+            run, against, out, classify=classify, workers=workers, device=device
+        ).page
+    )
+
+
+@app.command
 def demo(folder: Path = Path("demo"), *, seed: int = 0, workers: int | None = None) -> None:
     """Render four invented towns with planted elements, mine them, and count what was found.
 

@@ -33,7 +33,7 @@ from typika.diffusion.encoders import load_encoder
 from typika.diffusion.latents import LatentStore, n_parts, part_path, part_rows, write_part
 from typika.diffusion.space import FeatureSpace, fit_space
 from typika.diffusion.training import OptimiserConfig, State, fit, step_generator
-from typika.errors import ModelError
+from typika.errors import ConfigError, ModelError
 from typika.files import whole_file
 from typika.parallel import Advance, run_tasks
 
@@ -75,6 +75,11 @@ class CollectionModel(Protocol):
         ...
 
     @property
+    def reads_text(self) -> bool:
+        """Whether a context may be any text, and not only a label."""
+        ...
+
+    @property
     def in_turn(self) -> bool:
         """Whether images are scored one at a time, on the CPU in processes of one thread."""
         ...
@@ -98,8 +103,13 @@ class CollectionModel(Protocol):
         """Fit the denoisers to the images marked in `trained_on`; rows for metrics.jsonl."""
         ...
 
-    def denoisers(self, labels: tuple[str, ...], folder: Path) -> tuple[Denoiser, ...]:
-        """The fitted denoisers, one per scale."""
+    def denoisers(
+        self, labels: tuple[str, ...], folder: Path, texts: tuple[str, ...] = ()
+    ) -> tuple[Denoiser, ...]:
+        """The fitted denoisers, one per scale.
+
+        texts: further contexts, numbered after the labels; ConfigError if the model reads none.
+        """
         ...
 
     def latents(self, n_images: int, folder: Path) -> tuple[Latents, ...]:
@@ -169,6 +179,7 @@ class EmbeddedModel:
         ("model/denoiser",),
     )
     shared: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = False
     in_turn: ClassVar[bool] = True
     canvas: ClassVar[int] = 64
 
@@ -247,8 +258,12 @@ class EmbeddedModel:
             for tenth, loss in enumerate(history)
         ]
 
-    def denoisers(self, labels: tuple[str, ...], folder: Path) -> tuple[Denoiser, ...]:
+    def denoisers(
+        self, labels: tuple[str, ...], folder: Path, texts: tuple[str, ...] = ()
+    ) -> tuple[Denoiser, ...]:
         """Load the trained denoiser of each scale."""
+        if texts:
+            raise ConfigError(f"{texts[0]!r}: the embedded model reads no text; name labels")
         encoder = load_encoder(self.config.encoder)
         found = []
         for side in self.config.sides:

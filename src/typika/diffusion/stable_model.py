@@ -61,6 +61,7 @@ class StableModel:
     fold: str = ""
 
     shared: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
     in_turn: ClassVar[bool] = False
     canvas: ClassVar[int] = CANVAS
     folders: ClassVar[tuple[tuple[str, ...], tuple[str, ...]]] = (
@@ -208,12 +209,14 @@ class StableModel:
 
     # --- score ---
 
-    def denoisers(self, labels: tuple[str, ...], folder: Path) -> tuple[Denoiser, ...]:
-        """The network under the labels' prompts, ready to score."""
+    def denoisers(
+        self, labels: tuple[str, ...], folder: Path, texts: tuple[str, ...] = ()
+    ) -> tuple[Denoiser, ...]:
+        """The network under the labels' prompts, then under texts, ready to score."""
         unet = finetuned(self.checkpoint, self.config, folder, self.fold)
         unet = placed(unet, self.placement, compiled=self.config.compile)
-        texts = [*(self.prompts.text(label) for label in labels), self.prompts.null_text]
-        given = self.checkpoint.embed(texts, self.placement.device)
+        prompts = [*map(self.prompts.text, labels), *texts, self.prompts.null_text]
+        given = self.checkpoint.embed(prompts, self.placement.device)
         return (
             StableDenoiser(
                 self.checkpoint, unet, given, labels, self.config, self.placement.device

@@ -158,7 +158,7 @@ def _score_parts(mining: Mining, given: Material, parts: list[int], advance: Adv
             label = int(collection.label_index[row])
             found.append({**_record(draw(row)), **scoring.rival_answer(rivals, row, label)})
             advance(1)
-        write_scores(mining, collection, part, rows, found, given.trained_on)
+        write_scores(mining.folder, collection, part, rows, found, given.trained_on)
 
 
 def _record(found: BaselineMap) -> dict[str, Any]:

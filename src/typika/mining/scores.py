@@ -51,7 +51,7 @@ def mined_parts(mining: Mining, collection: ImageCollection) -> list[int]:
 
 
 def write_scores(
-    mining: Mining,
+    folder: Path,
     collection: ImageCollection,
     part: int,
     rows: Sequence[int],
@@ -69,7 +69,7 @@ def write_scores(
             name: pa.array([one[name] for one in found], KINDS.get(name, MAP)) for name in found[0]
         },
     }
-    write_parquet(pa.table(columns), score_path(mining.folder, part))
+    write_parquet(pa.table(columns), score_path(folder, part))
 
 
 def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:

@@ -99,18 +99,11 @@ class Scorer:
     ) -> Scorer:
         """Load the models of a trained run."""
         model: CollectionModel = mining.model
-        labels, config, seed = collection.labels, mining.config.score, mining.config.seed
-        stores = model.latents(len(collection), mining.folder)
-        scales = []
-        for number, denoiser in enumerate(model.denoisers(labels, mining.folder)):
-            design = noise_design(
-                config.design, config.n_draws, denoiser.channels, seed * 107 + number,
-                density=densities[number] if densities else None, side=model.canvas,
-            ).to(denoiser.device)  # fmt: skip
-            scales.append(Scale(denoiser, stores[number], design))
+        n_labels, config, seed = len(collection.labels), mining.config.score, mining.config.seed
+        scales = open_scales(mining, collection, densities)
         rivals = open_rivals(mining, collection)
         batch = model.batch_size(config.n_draws, mining.folder)
-        return cls(tuple(scales), rivals, batch, model.in_turn, len(labels), config, seed)
+        return cls(scales, rivals, batch, model.in_turn, n_labels, config, seed)
 
     def score(
         self, rows: Sequence[int], labels: Sequence[int], advance: Advance
@@ -128,7 +121,7 @@ class Scorer:
         """Maps of some images for their labels, of every scale."""
         contexts = [self.contexts(label) for label in labels]
         found: list[list[ImageTypicality]] = [[] for _ in rows]
-        for group in self._together(rows):
+        for group in scored_together(self.scales[0], rows, self.in_turn):
             for scale in self.scales:
                 latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
                 latents = latents.contiguous(memory_format=torch.channels_last)
@@ -151,13 +144,6 @@ class Scorer:
         others = other_labels(label, self.n_labels, self.config.n_others, self.seed)
         return (label, *others)
 
-    def _together(self, rows: Sequence[int]) -> list[list[int]]:
-        """Places in `rows` of images that are scored together."""
-        if self.in_turn:
-            return [[place] for place in range(len(rows))]
-        latents = self.scales[0].latents
-        return of_one_shape([tuple(latents.latent(row).shape) for row in rows])
-
     def record(
         self, row: int, label: int, contexts: Sequence[int], found: Sequence[ImageTypicality]
     ) -> dict[str, Any]:
@@ -173,6 +159,35 @@ class Scorer:
             "predicted": int(np.array(contexts)[np.argmax(votes)]) if "others" in grids else None,
             **rival_answer(self.rivals, row, label),
         }
+
+
+def open_scales(
+    mining: Mining,
+    collection: ImageCollection,
+    densities: Sequence[Density],
+    texts: tuple[str, ...] = (),
+) -> tuple[Scale, ...]:
+    """Every denoiser of a trained run with its latents and noise.
+
+    texts: contexts in words, numbered after the labels.
+    """
+    model, config, seed = mining.model, mining.config.score, mining.config.seed
+    stores = model.latents(len(collection), mining.folder)
+    scales = []
+    for number, denoiser in enumerate(model.denoisers(collection.labels, mining.folder, texts)):
+        design = noise_design(
+            config.design, config.n_draws, denoiser.channels, seed * 107 + number,
+            density=densities[number] if densities else None, side=model.canvas,
+        ).to(denoiser.device)  # fmt: skip
+        scales.append(Scale(denoiser, stores[number], design))
+    return tuple(scales)
+
+
+def scored_together(scale: Scale, rows: Sequence[int], in_turn: bool) -> list[list[int]]:
+    """Places in `rows` of images that are scored together: each alone, or those of one shape."""
+    if in_turn:
+        return [[place] for place in range(len(rows))]
+    return of_one_shape([tuple(scale.latents.latent(row).shape) for row in rows])
 
 
 def open_rivals(mining: Mining, collection: ImageCollection) -> Rivals:
@@ -300,7 +315,7 @@ def _score_parts(
             labels = [int(collection.label_index[row]) for row in own]
             found |= dict(zip(own, scorer.score(own, labels, advance), strict=True))
         records = [found[row] for row in rows]
-        write_scores(mining, collection, part, rows, records, trained_on)
+        write_scores(mining.folder, collection, part, rows, records, trained_on)
 
 
 def race(mining: Mining, collection: ImageCollection, densities: Sequence[Density]) -> None:
@@ -350,7 +365,7 @@ def _race(
             label = int(collection.label_index[row])
             found.append(scorer.record(row, label, scorer.contexts(label), one.maps()))
             advance(1)
-        write_scores(mining, collection, part, list(tallies), found, trained_on)
+        write_scores(mining.folder, collection, part, list(tallies), found, trained_on)
 
 
 def _box_ratio(mining: Mining, collection: ImageCollection, scorer: Scorer) -> float:

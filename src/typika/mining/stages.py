@@ -7,6 +7,7 @@ the place of an image in the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,9 +84,10 @@ def select(mining: Mining) -> None:
     )
     candidates = pa.concat_tables(found)
     _require_patches(candidates, collection, mining)
+    label = collection.label_index[candidates["row"].to_numpy()]
     chosen = [
-        _choose(candidates, collection, label, selection, mining)
-        for label in range(len(collection.labels))
+        choose(candidates.filter(pa.array(label == number)), collection, selection, mining)
+        for number in range(len(collection.labels))
         for selection in SELECTIONS
     ]
     write_parquet(pa.concat_tables(chosen), mining.folder / "selected.parquet")
@@ -108,18 +110,13 @@ def _candidates_of_part(
     mining: Mining, collection: ImageCollection, part: int, advance: Advance
 ) -> pa.Table:
     scores = read_parquet(score_path(mining.folder, part))
-    widths, heights = collection.table["width"], collection.table["height"]
     detected = _detected(mining, collection)
     mask = Mask.read(MaskText.parse(mining.config.select.mask))
     found = []
     for place, row in enumerate(scores["row"].to_pylist()):
-        image = (widths[row].as_py(), heights[row].as_py())
         maps = read_maps(scores, place)
-        forbidden = forbidden_pixels(mask, collection, row)
-        rng = np.random.default_rng(
-            [mining.config.seed, int(scores["image_id"][place].as_py(), 16)]
-        )
-        found.append(_candidates(maps, row, image, mining, rng, forbidden, detected))
+        against = mining.config.ranked_by
+        found.append(offered(maps, against, row, mining, collection, mask, detected))
         advance(1)
     return pa.concat_tables(found)
 
@@ -136,18 +133,27 @@ def forbidden_pixels(
     return mask.forbidden(patches.map_shape(width, height), (width, height), names, label)
 
 
-def _candidates(
+def offered(
     maps: dict[str, ndarray],
+    against: str,
     row: int,
-    image: tuple[int, int],
     mining: Mining,
-    rng: np.random.Generator,
-    forbidden: Bool[ndarray, "_H _W"] | None,
-    detected: Detected | None,
+    collection: ImageCollection,
+    mask: Mask | None,
+    detected: Detected | None = None,
 ) -> pa.Table:
-    config, against = mining.config.select, mining.config.ranked_by
-    width, height = image
+    """The patches that an image may contribute, typical ones and controls.
+
+    against: which of its maps ranks them.
+    """
+    config = mining.config.select
+    image_id, width, height = (
+        collection.table[name][row].as_py() for name in ("image_id", "width", "height")
+    )
+    image = (width, height)
     rows, columns = patches.map_shape(width, height)
+    rng = np.random.default_rng([mining.config.seed, int(image_id, 16)])
+    forbidden = forbidden_pixels(mask, collection, row)
     side = patches.patch_side(rows, columns, config.patch_size)
     pixels = {name: patches.upsample(values, rows, columns) for name, values in maps.items()}
     score = pixels[against]
@@ -212,16 +218,16 @@ def original_pixels(
     }
 
 
-def _choose(
-    candidates: pa.Table, collection: ImageCollection, label: int, selection: str, mining: Mining
+def choose(
+    candidates: pa.Table, collection: ImageCollection, selection: str, mining: Mining
 ) -> pa.Table:
+    """The best of what the images of a label offer, in order."""
     import pyarrow.compute as pc
 
     config = mining.config.select
     table = candidates.filter(pc.equal(candidates["selection"], selection))
-    row = table["row"].to_numpy()
-    own = np.flatnonzero(collection.label_index[row] == label)
-    row, order = row[own], table["order"].to_numpy()[own]
+    row, order = (table[name].to_numpy() for name in ("row", "order"))
+    own = np.arange(len(row))
     detected = "detector" in candidates.column_names
     if selection == "typical" and not (mining.config.collection.weigh_duplicates or detected):
         groups = np.array(collection.table["duplicate"].to_pylist())[row]
@@ -246,16 +252,55 @@ def cluster(mining: Mining) -> None:
     selected = read_parquet(mining.folder / "selected.parquet")
     with one_thread():  # more would change the order of the network's sums, and so the features
         pooled = patch_features(mining, collection, selected)
+    label = collection.label_index[selected["row"].to_numpy()]
+    grouping = group(mining, collection, selected, pooled, label, collection.labels)
+    typical = np.array(selected["selection"].to_pylist()) == "typical"
+    places = np.full((len(selected), 2), np.nan)
+    places[typical] = clusters.layout(grouping.vectors[typical], mining.config.seed)
+    table = patch_table(mining, collection, selected, grouping, places)
+    write_parquet(table, mining.folder / "patches.parquet")
+    write_csv(table, mining.folder / "patches.csv")
+    write_parquet(grouping.clusters, mining.folder / "clusters.parquet")
+    write_csv(grouping.clusters, mining.folder / "clusters.csv")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Selected patches in groups.
+
+    number: (n,) rank from 0 of the cluster of each among those of its label, or LOOSE; distance:
+    (n,) to its centre, nan for controls; vectors: (n, d) what was compared; clusters: a row each.
+    """
+
+    number: Int[ndarray, " n"]
+    distance: Float[ndarray, " n"]
+    vectors: Float[ndarray, "n d"]
+    clusters: pa.Table
+
+
+def group(
+    mining: Mining,
+    collection: ImageCollection,
+    selected: pa.Table,
+    pooled: Float[ndarray, "n d"],
+    label: Int[ndarray, " n"],
+    names: Sequence[str],
+) -> Grouping:
+    """Group the typical patches of each label.
+
+    pooled: features of the patches. label: what each patch was selected for, by its place in
+    `names`; not always the label of its image.
+    """
     row = selected["row"].to_numpy()
     typical = np.array(selected["selection"].to_pylist()) == "typical"
     fitted = fitted_to(mining, collection, row)
-    vectors = compared(mining, collection, selected, pooled, fitted)
+    vectors = compared(mining, label, selected, pooled, fitted)
     detected = "detector" in selected.column_names
-    label, score = collection.label_index[row], selected["typicality"].to_numpy()
+    score = selected["typicality"].to_numpy()
     duplicates = np.array(collection.table["duplicate"].to_pylist())
     images = np.unique(duplicates, return_inverse=True)[1][row]
     if detected:
-        found = _as_detected(collection, selected, typical)
+        found = _as_detected(label, selected, typical)
     else:
         found = _group(mining, label, images, typical, fitted, vectors)
     number = np.full(len(selected), clusters.LOOSE)
@@ -274,22 +319,16 @@ def cluster(mining: Mining) -> None:
         number[own[grouped]] = np.argsort(order)[result.assignment[grouped]]  # ranks, from 0
         distance[own] = result.distance
         summaries += _summaries(
-            collection.labels[place], score[own], number[own], row[own],
+            names[place], score[own], number[own], row[own],
             collection.units[row[own]], groups.stability[order], groups.repeats,
         )  # fmt: skip
-    places = np.full((len(selected), 2), np.nan)
-    places[typical] = clusters.layout(vectors[typical], mining.config.seed)
-    table = _patch_table(mining, collection, selected, number, distance, places)
     summary = pa.Table.from_pylist(summaries, schema=CLUSTERS)
-    write_parquet(table, mining.folder / "patches.parquet")
-    write_csv(table, mining.folder / "patches.csv")
-    write_parquet(summary, mining.folder / "clusters.parquet")
-    write_csv(summary, mining.folder / "clusters.csv")
+    return Grouping(number, distance, vectors, summary)
 
 
 def compared(
     mining: Mining,
-    collection: ImageCollection,
+    label: Int[ndarray, " n"],
     selected: pa.Table,
     pooled: Float[ndarray, "n d"],
     fitted: Bool[ndarray, " n"],
@@ -305,7 +344,6 @@ def compared(
     count = config.background
     if not random.any():  # no controls were wanted: of typical patches only the mean is taken off
         random, count = fitted, 0
-    label = collection.label_index[selected["row"].to_numpy()]
     return clusters.without(pooled, clusters.background(pooled[random], label[random], count))
 
 
@@ -349,10 +387,9 @@ def _group(
 
 
 def _as_detected(
-    collection: ImageCollection, selected: pa.Table, typical: Bool[ndarray, " n"]
+    label: Int[ndarray, " n"], selected: pa.Table, typical: Bool[ndarray, " n"]
 ) -> dict[int, tuple[clusters.Groups, clusters.Clustering]]:
     """One cluster for each detector of a label, the best match first."""
-    label = collection.label_index[selected["row"].to_numpy()]
     found = {}
     for place in np.unique(label[typical]).tolist():
         own = np.flatnonzero(typical & (label == place))
@@ -428,14 +465,19 @@ def _summaries(
 
 
 def patch_features(
-    mining: Mining, collection: ImageCollection, selected: pa.Table
+    mining: Mining,
+    collection: ImageCollection,
+    selected: pa.Table,
+    map_of: Callable[[int, int], Float[ndarray, "_h _w"]] | None = None,
 ) -> Float[ndarray, "n d"]:
     """One vector per patch: of every scale the mean over the box of the image's features.
 
-    How cells are weighed is `ClusterConfig.pooling`.
+    How cells are weighed is `ClusterConfig.pooling`. map_of: from the row of an image and the
+    number of a patch to the map that the patch was selected on; by default the image's own.
     """
-    against, pooling = mining.config.ranked_by, mining.config.cluster.pooling
+    pooling = mining.config.cluster.pooling
     maps, label = ScoredMaps(mining.folder), collection.label_index
+    map_of = map_of or (lambda image, _: maps[image][mining.config.ranked_by])
     grids_of = feature_grids(mining, collection)
     row = selected["row"].to_numpy()
     corners = np.stack([selected[side].to_numpy() for side in ("left", "top", "right", "bottom")])
@@ -445,9 +487,9 @@ def patch_features(
     found = [np.zeros(0)] * len(selected)
     for image in np.unique(row):  # each image is read once, however many patches it has
         grids = grids_of(int(image), int(label[image]))
-        typical = maps[int(image)][against] if pooling == "typicality" else None
-        weights = weights_of(grids, typical)
         for patch in np.flatnonzero(row == image):
+            typical = map_of(int(image), int(patch)) if pooling == "typicality" else None
+            weights = weights_of(grids, typical)
             left, top, right, bottom = (float(edge) for edge in boxes[:, patch])
             found[patch] = pooled_features(grids, (left, top, right, bottom), weights)
     return np.stack(found)
@@ -498,14 +540,17 @@ def feature_grids(
     ]
 
 
-def _patch_table(
+def patch_table(
     mining: Mining,
     collection: ImageCollection,
     selected: pa.Table,
-    number: Int[ndarray, " n"],
-    distance: Float[ndarray, " n"],
-    places: Float[ndarray, "n 2"],
+    grouping: Grouping,
+    places: Float[ndarray, "n 2"] | None = None,
 ) -> pa.Table:
+    """What a user opens: a row for each patch, with a picture and its image's metadata.
+
+    places: on a map where like patches are neighbours.
+    """
     rows = selected["row"]
     images = collection.table.take(rows)
     columns = {
@@ -518,10 +563,16 @@ def _patch_table(
         **{
             name: selected[name] for name in ("typicality", "error", "typicality_null", "evidence")
         },
-        "cluster": pa.array(number, pa.int32()),
-        "distance": pa.array(distance, pa.float64(), from_pandas=True),
-        "map_x": pa.array(places[:, 0], pa.float64(), from_pandas=True),
-        "map_y": pa.array(places[:, 1], pa.float64(), from_pandas=True),
+        "cluster": pa.array(grouping.number, pa.int32()),
+        "distance": pa.array(grouping.distance, pa.float64(), from_pandas=True),
+        **(
+            {}
+            if places is None
+            else {
+                name: pa.array(places[:, axis], pa.float64(), from_pandas=True)
+                for axis, name in enumerate(("map_x", "map_y"))
+            }
+        ),
         "thumbnail": thumbnails(mining, collection, selected),
     }
     own = {name: images[name] for name in images.column_names if name not in {*columns, "label"}}

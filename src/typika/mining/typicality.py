@@ -8,7 +8,7 @@ channels and grid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,8 @@ from typika.errors import ConfigError, DataError
 
 Grid = Float[ndarray, "h w"]
 Gains = Float[Tensor, "k n h w"]
+
+CONTEXTS_AT_ONCE = 10  # of one call where there may be hundreds: as many as scoring has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +141,13 @@ def unit_gains(
     contexts: Contexts,
     *,
     pairs: bool,
+    contexts_at_once: int | None = None,
 ) -> Gains:
     """T of each unit under each of its contexts: L(x, ε, ∅) − L(x, ε, c), averaged over channels.
 
     latents, noise, quantile: of each unit; with `pairs` every unit is seen with ε and with −ε.
     All contexts meet the same (ε, λ), so that noise common to two of them cancels.
+    contexts_at_once: most of one call, the null among them, which changes nothing but memory.
     """
     if pairs:
         latents, noise = torch.cat([latents, latents]), torch.cat([noise, -noise])
@@ -153,11 +157,12 @@ def unit_gains(
     log_snr = denoiser.log_snr(quantile)
     alpha, sigma = (part[:, None, None, None] for part in alpha_sigma(log_snr))
     null = contexts.new_full((len(contexts), 1), NULL)
-    prediction = denoiser.predict(
-        alpha * latents + sigma * noise, log_snr, torch.cat([null, contexts], dim=1)
-    )
-    target = denoiser.target(latents, noise, log_snr)
-    loss = (prediction - target).square_().mean(dim=2) * denoiser.weight(log_snr)[:, None, None]
+    contexts = torch.cat([null, contexts], dim=1)
+    noisy, target = alpha * latents + sigma * noise, denoiser.target(latents, noise, log_snr)
+    loss = torch.cat([
+        (denoiser.predict(noisy, log_snr, part) - target).square_().mean(dim=2)
+        for part in torch.split(contexts, contexts_at_once or contexts.shape[1], dim=1)
+    ]) * denoiser.weight(log_snr)[:, None, None]  # fmt: skip
     gains = loss[0] - loss[1:]
     return (gains[:, : len(noise) // 2] + gains[:, len(noise) // 2 :]) / 2 if pairs else gains
 
@@ -181,6 +186,22 @@ def tally(
     """
     units = range(design.n_units) if units is None else units
     total = onto or Tally.empty(latents, contexts.shape[1])
+    for own, gains in _gains_of_images(denoiser, latents, contexts, design, units, at_once):
+        total.add(own, gains)
+    total.n_units += len(units)
+    return total
+
+
+def _gains_of_images(
+    denoiser: Denoiser,
+    latents: Float[Tensor, "b c h w"],
+    contexts: Int[Tensor, "b k"],
+    design: NoiseDesign,
+    units: range,
+    at_once: int,
+    contexts_at_once: int | None = None,
+) -> Iterator[tuple[int, Gains]]:
+    """Weighed units of one image after the other, in their order, a few at a time."""
     canvas = design.noise(latents.shape[2], latents.shape[3])
     work = [(image, unit) for image in range(len(latents)) for unit in units]
     step = max(1, at_once // design.per_unit)
@@ -189,14 +210,34 @@ def tally(
         image, unit = (torch.tensor(column) for column in zip(*part, strict=True))
         gains = unit_gains(
             denoiser, latents[image], canvas[unit], design.quantile[unit],
-            contexts[image], pairs=design.pairs,
+            contexts[image], pairs=design.pairs, contexts_at_once=contexts_at_once,
         )  # fmt: skip
         gains = gains * design.weight[unit][:, None, None]
         for own in sorted(set(image.tolist())):  # known on the host: nothing waits for the device
             places = torch.nonzero(image == own).ravel()
-            total.add(own, gains[:, int(places[0]) : int(places[-1]) + 1])
-    total.n_units += len(units)
-    return total
+            yield own, gains[:, int(places[0]) : int(places[-1]) + 1]
+
+
+@torch.inference_mode()
+def context_gains(
+    denoiser: Denoiser,
+    latents: Float[Tensor, "b c h w"],
+    contexts: Int[Tensor, "b k"],
+    design: NoiseDesign,
+    at_once: int,
+) -> list[Float[ndarray, "k n h w"]]:
+    """T of every unit of a design under each context, one array per image, float32.
+
+    k contexts cost k + 1 predictions for each noisy latent, and every contrast between two of
+    them is the difference of two rows.
+    """
+    found: list[list[ndarray]] = [[] for _ in latents]
+    parts = _gains_of_images(
+        denoiser, latents, contexts, design, range(design.n_units), at_once, CONTEXTS_AT_ONCE
+    )
+    for own, gains in parts:
+        found[own].append(gains.float().cpu().numpy())
+    return [np.concatenate(one, axis=1) for one in found]
 
 
 def typicality_maps(

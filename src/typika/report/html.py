@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.comparison_records import ComparisonPage
+from typika.report.contrast_records import ContrastPage
 from typika.report.cotypicality_records import CotypicalPage
 from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
@@ -106,6 +107,19 @@ def render_evaluation(page: EvaluationPage) -> str:
     """The whole HTML text of an evaluation, which needs no script."""
     style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css")))
     template = _environment().from_string(_template("evaluation.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def write_contrast(page: ContrastPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_contrast(page), path)
+
+
+def render_contrast(page: ContrastPage) -> str:
+    """The whole HTML text of contrasts, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css",
+                                    "contrast.css")))  # fmt: skip
+    template = _environment().from_string(_template("contrast.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
 
 

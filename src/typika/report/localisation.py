@@ -63,7 +63,7 @@ def build_evaluation(inputs: EvaluationInputs) -> EvaluationPage:
         divided=tuple(_verdict_row(one) for one in told if one.images != ALL),
         methods=tuple(_methods(inputs.figures, None)),
         labels=tuple(_section(inputs, label, limit) for label in inputs.labels),
-        scale=_scale() if inputs.shown else None,
+        scale=scale_picture() if inputs.shown else None,
         limit=f"{limit:.2g}",
         facts=inputs.facts,
         before=inputs.before,
@@ -262,7 +262,8 @@ def _jpeg(picture: Image.Image) -> str:
     return jpeg_base64(picture, side=max(picture.size), quality=QUALITY)
 
 
-def _scale() -> Picture:
+def scale_picture() -> Picture:
+    """The colours of a map from its lowest to its highest."""
     width, height = SCALE_SIZE
     ramp = np.linspace(-1, 1, width)[None].repeat(height, axis=0)
     grey = Image.new("RGB", SCALE_SIZE, (141, 141, 141))
