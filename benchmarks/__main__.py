@@ -10,7 +10,7 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
+SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch", "rare",
         "scaling", "estimator", "agreement", "tiny", "planted", "gpu")  # fmt: skip
 
 

@@ -329,7 +329,7 @@ def write_report(mining: Mining, config: MineConfig) -> None:
 
     run = mining.run
     causes = {"cluster": run.output_digest("cluster"), "score": run.output_digest("score"),
-              "evidence": run.output_digest("evidence"),
+              "evidence": run.output_digest("evidence"), "rare": run.output_digest("rare"),
               "artefacts": MaskText.parse(config.select.mask).artefacts,
               "report": settings.as_values(config.report)}  # fmt: skip
 
