@@ -22,7 +22,7 @@ FLOORS = (
     {"mining"},
     {"report", "cost"},
     {"workflow", "comparison", "localisation"},
-    {"methods"},
+    {"methods", "along"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

@@ -21,6 +21,7 @@ _HOMES = {
     "ModelError": "typika.errors",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
+    "along": "typika.along",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
@@ -31,6 +32,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from typika.along import along as along
     from typika.collection.images import ImageCollection as ImageCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison

@@ -182,6 +182,35 @@ def baseline(name: str, images: Path, *, what: What | None = None, how: How | No
 
 
 @app.command
+def along(
+    images: Path,
+    *,
+    condition: Annotated[tuple[str, ...], Parameter(negative="")],
+    what: What | None = None,
+    how: How | None = None,
+) -> None:
+    """Mine what comes and goes along a number, a pair or a vector that each image has.
+
+    Args:
+        images: Folder with metadata.csv, or table; or the folder of a finished run, whose images,
+            settings and features are taken over.
+        condition: Column of numbers or of lists; two for a pair: --condition lat --condition lon.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    from typika import along as conditions
+
+    what, how = what or What(), how or How()
+    config = None if what == What() else _configure(what)
+    print(
+        conditions.along(
+            images, condition, how.out, config=config, workers=how.workers,
+            overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
 def check(images: Path, *, what: What | None = None, workers: int | None = None) -> None:
     """Say what a collection holds, what is wrong with it, and what mining it would cost.
 

@@ -170,7 +170,7 @@ def _candidates(
                 {
                     "row": np.full(len(boxes.top), row),
                     "selection": pa.array([selection] * len(boxes.top), pa.string()),
-                    **_original_pixels(boxes, (rows, columns), image),
+                    **original_pixels(boxes, (rows, columns), image),
                     "order": boxes.score,
                     "typicality": patches.means_of(score, boxes),
                     "error": patches.means_of(pixels[f"{against}_error"], boxes),
@@ -192,7 +192,7 @@ def _detected(mining: Mining, collection: ImageCollection) -> Detected | None:
     return Detected.read(mining.folder / "model" / "baseline", len(collection.labels))
 
 
-def _original_pixels(
+def original_pixels(
     boxes: patches.Boxes, shape: tuple[int, int], image: tuple[int, int]
 ) -> dict[str, Int[ndarray, " n"]]:
     """Corners of boxes of the map in pixels of the image itself."""

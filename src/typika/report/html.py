@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from typika import console
 from typika.files import whole_file
+from typika.report.along_records import AlongPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
@@ -87,6 +88,18 @@ def render_methods(page: MethodsPage) -> str:
     style = "".join(map(_template, ("report.css", "compare.css", "methods.css")))
     template = _environment().from_string(_template("methods.html"))
     return template.render(page=page, style=Markup(style), policy=_policy(style))
+
+
+def write_along(page: AlongPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_along(page), path)
+
+
+def render_along(page: AlongPage) -> str:
+    """The whole HTML text of the elements along a condition, which needs no script."""
+    style = "".join(map(_template, ("report.css", "compare.css", "along.css")))
+    template = _environment().from_string(_template("along.html"))
+    return template.render(page=page, style=Markup(style), policy=_policy(style)).lstrip()
 
 
 def render_evaluation(page: EvaluationPage) -> str:
