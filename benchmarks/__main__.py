@@ -10,8 +10,9 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch", "rare",
-        "scaling", "estimator", "agreement", "tiny", "planted", "gpu")  # fmt: skip
+SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
+        "rare", "along", "scaling", "estimator", "agreement", "tiny", "planted",
+        "gpu")  # fmt: skip
 
 
 def main() -> int:

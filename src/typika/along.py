@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow as pa
 from typika import __version__, workflow
 from typika import config as settings
 from typika.collection.images import ImageCollection
+from typika.diffusion.embedded import EmbeddedConfig
 from typika.errors import ConfigError
 from typika.mining import along as stages
 from typika.mining.along import Along, ConditionConfig
@@ -79,8 +80,12 @@ def along(
     finished = given if workflow.is_run(given) else None
     source = given
     if finished is not None:
-        source, own = workflow.recorded(finished)
-        config = config or own
+        source, own = workflow.recorded(finished, AlongConfig)
+        config = replace(config or own, collection=own.collection)
+    if not isinstance((config or MineConfig()).model, EmbeddedConfig):
+        raise ConfigError(
+            "conditions that are no words are for the embedded model; leave --model out"
+        )
     whole = _configured(config or MineConfig(), columns, labelled=finished is not None)
     plain = workflow.default_folder(source)
     folder = Path(out) if out else plain.with_name(f"{plain.name}-along-{'-'.join(columns)}")

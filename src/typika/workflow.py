@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 from jaxtyping import Float
@@ -54,6 +54,9 @@ class MineConfig(MiningConfig):
     """Everything that decides a run: what is mined, and how it is shown."""
 
     report: ReportConfig = field(default_factory=ReportConfig)
+
+
+Recorded = TypeVar("Recorded", bound=MineConfig)
 
 
 def configure(*sources: Mapping[str, Any], preset: str | None = None) -> MineConfig:
@@ -306,11 +309,17 @@ def opened(
         yield Mining(run, source, config, workers or parallel.default_workers(), device)
 
 
-def recorded(folder: Path) -> tuple[Path, MineConfig]:
-    """Source and configuration of an existing run. Raises ConfigError where there is none."""
+def recorded(
+    folder: Path,
+    kind: type[Recorded] = MineConfig,  # type: ignore[assignment]
+) -> tuple[Path, Recorded]:
+    """Source and configuration of an existing run. Raises ConfigError where there is none.
+
+    kind: what the configuration is read as.
+    """
     manifest = Run.read(folder).manifest
     source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
-    return source, settings.build(MineConfig, _without_none(manifest["config"]))
+    return source, settings.build(kind, _without_none(manifest["config"]))
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

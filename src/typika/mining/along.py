@@ -27,7 +27,6 @@ from typika.collection.conditions import Condition, read_condition
 from typika.collection.images import ImageCollection
 from typika.diffusion.anchors import Anchors, fit_anchors
 from typika.diffusion.conditioned import ConditionedModel
-from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.schedule import NoiseDesign, noise_design
 from typika.errors import ConfigError, DataError
 from typika.evaluation import wilson
@@ -82,13 +81,9 @@ class Along:
         """Read the conditions of a collected run.
 
         Raises:
-            ConfigError: the model is not the embedded one, or the column is not there.
+            ConfigError: the column is not there.
             DataError: see `read_condition`; or the images trained on all have one condition.
         """
-        if not isinstance(mining.config.model, EmbeddedConfig):
-            raise ConfigError(
-                "conditions that are no words are for the embedded model; leave --model out"
-            )
         collection = mining.collection
         condition = read_condition(collection, config.columns)
         if config.shuffled:
@@ -468,7 +463,8 @@ def _test(
         part.reshape(n_elements, n_windows) for part in (drawn.p, drawn.p_family, drawn.statistic)
     )
     best = statistic.argmax(axis=1)
-    own = np.minimum(p.min(axis=1) * n_windows, 1)  # of an element by itself: Bonferroni
+    # Of an element by itself, over its windows: Bonferroni, or what holds for all elements.
+    own = np.minimum(p.min(axis=1) * n_windows, family.min(axis=1))
     q = tests.q_values(own)
     for number, one in enumerate(found):
         where = np.flatnonzero(inside[:, best[number]])
