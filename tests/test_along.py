@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from scipy.stats import spearmanr
 
 from typika import config as settings
 from typika.along import AlongConfig, AlongRun, along
+from typika.cli import main
 from typika.collection.images import ImageCollection
 from typika.diffusion.schedule import noise_design
 from typika.errors import ConfigError
 from typika.evaluation import overlap_share
 from typika.mining import along as stages
 from typika.mining.along import windows
+from typika.workflow import recorded
 
 N = 300
 INTERVAL = (0.3, 0.5)  # of the axis, in which there are triangles
@@ -175,6 +178,19 @@ def test_what_cannot_be_asked_is_told(street: tuple, tmp_path: Path) -> None:
     stable = settings.build(AlongConfig, {"model": {"kind": "stable-diffusion"}})
     with pytest.raises(ConfigError, match="embedded model; leave --model out"):
         along(street[0], "year", tmp_path / "b", config=stable)
+
+
+def test_the_command_plans_and_runs(
+    run: AlongRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["along", str(run.folder), "--condition", "year", "--set", "condition.anchors=3"]
+    main([*asked, "--dry-run"])
+    plan = tomllib.loads(capsys.readouterr().out)
+    assert plan["condition"] == {"columns": ["year"], "anchors": 3, "shuffled": False}
+    assert plan["model"]["sides"] == SMALL["model"]["sides"]  # the run's
+    assert plan["collection"]["label"] == ""
+    with pytest.raises(ConfigError, match="along a condition"):
+        recorded(run.folder)
 
 
 # ------------------------------------------------------------------------------------- the parts

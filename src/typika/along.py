@@ -76,17 +76,7 @@ def along(
         DataError: the images or their conditions cannot be used.
     """
     columns = (condition,) if isinstance(condition, str) else tuple(condition)
-    given = Path(images.root if isinstance(images, ImageCollection) else images)
-    finished = given if workflow.is_run(given) else None
-    source = given
-    if finished is not None:
-        source, own = workflow.recorded(finished, AlongConfig)
-        config = replace(config or own, collection=own.collection)
-    if not isinstance((config or MineConfig()).model, EmbeddedConfig):
-        raise ConfigError(
-            "conditions that are no words are for the embedded model; leave --model out"
-        )
-    whole = _configured(config or MineConfig(), columns, labelled=finished is not None)
+    source, whole, finished = planned(images, columns, config)
     plain = workflow.default_folder(source)
     folder = Path(out) if out else plain.with_name(f"{plain.name}-along-{'-'.join(columns)}")
     if finished is not None:
@@ -96,6 +86,25 @@ def along(
     with workflow.opened(source, folder, whole, workers, overwrite) as mining:
         _advance(mining, whole)
     return AlongRun(folder)
+
+
+def planned(
+    images: str | Path | ImageCollection,
+    columns: tuple[str, ...],
+    config: MineConfig | None = None,
+) -> tuple[Path, AlongConfig, Path | None]:
+    """What `along` would do: the images, all settings, and the finished run taken over, if any."""
+    source = Path(images.root if isinstance(images, ImageCollection) else images)
+    finished = source if workflow.is_run(source) else None
+    if finished is not None:
+        source, own = workflow.recorded(finished, AlongConfig)
+        config = replace(config or own, collection=own.collection)
+    if not isinstance((config or MineConfig()).model, EmbeddedConfig):
+        raise ConfigError(
+            "conditions that are no words are for the embedded model; leave --model out"
+        )
+    whole = _configured(config or MineConfig(), columns, labelled=finished is not None)
+    return source, whole, finished
 
 
 def _configured(config: MineConfig, columns: tuple[str, ...], *, labelled: bool) -> AlongConfig:

@@ -59,19 +59,23 @@ class MineConfig(MiningConfig):
 Recorded = TypeVar("Recorded", bound=MineConfig)
 
 
-def configure(*sources: Mapping[str, Any], preset: str | None = None) -> MineConfig:
+def configure(
+    *sources: Mapping[str, Any],
+    preset: str | None = None,
+    kind: type[Recorded] = MineConfig,  # type: ignore[assignment]
+) -> Recorded:
     """The configuration of nested settings, later ones winning, above a preset.
 
     Settings nobody gives are those that suit the kind of model: `{"model": {"checkpoint": ...}}`
     asks for Stable Diffusion.
 
-    preset: "paper": the published settings of Siglidis et al. 2024.
+    preset: "paper": the published settings of Siglidis et al. 2024. kind: of configuration.
 
     Raises:
         ConfigError: a setting or preset that is not known, or a value that cannot be.
     """
     given = [presets.named(preset)] if preset else []
-    return settings.build(MineConfig, *presets.underneath([*given, *sources]), *given, *sources)
+    return settings.build(kind, *presets.underneath([*given, *sources]), *given, *sources)
 
 
 @dataclass(frozen=True)
@@ -278,7 +282,16 @@ def advance(
     device: str = "auto",
     overwrite: bool = False,
 ) -> MiningRun:
-    """Run the stages up to `last` in `folder`, skipping those that are done."""
+    """Run the stages up to `last` in `folder`, skipping those that are done.
+
+    Raises:
+        ConfigError: the settings leave labels out.
+    """
+    if config.collection.label == "":
+        raise ConfigError(
+            'label "": what is typical of a label needs labels; name their column, or mine along '
+            "a condition with `typika along`"
+        )
     with opened(source, folder, config, workers, overwrite, device) as mining:
         mining.advance_to(STAGES[-1] if last == "report" else last)
         if last == "report":
@@ -319,6 +332,10 @@ def recorded(
     """
     manifest = Run.read(folder).manifest
     source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
+    if kind is MineConfig and "condition" in manifest["config"]:
+        raise ConfigError(
+            f"{folder}: a run along a condition; only `typika along` goes on with it"
+        )
     return source, settings.build(kind, _without_none(manifest["config"]))
 
 

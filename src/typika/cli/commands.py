@@ -198,12 +198,23 @@ def along(
         what: Where labels come from.
         how: Where and how fast to run.
     """
-    from typika import along as conditions
+    from typika import workflow
+    from typika.along import AlongConfig, planned
+    from typika.along import along as mine_along
+    from typika.config import as_values
 
     what, how = what or What(), how or How()
-    config = None if what == What() else _configure(what)
+    config = None
+    if what != What():
+        finished = workflow.is_run(images)
+        under = as_values(workflow.recorded(images, AlongConfig)[1]) if finished else None
+        config = _configure(what, under, AlongConfig)
+    if how.dry_run:
+        source, plan, _ = planned(images, condition, config)
+        _show_plan(source, plan, how.workers)
+        return
     print(
-        conditions.along(
+        mine_along(
             images, condition, how.out, config=config, workers=how.workers,
             overwrite=how.overwrite,
         ).page
@@ -323,10 +334,14 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
     _show_end(run, last, time.monotonic() - started)
 
 
-def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig:
+def _configure(
+    what: What,
+    under: Mapping[str, Any] | None = None,
+    kind: type[MineConfig] | None = None,
+) -> MineConfig:
     """Settings from flags over environment over recipe over `under` or the defaults."""
     from typika import config
-    from typika.workflow import configure
+    from typika.workflow import MineConfig, configure
 
     flags = config.from_settings(dict(config.parse_setting(text) for text in what.set))
     named = {
@@ -341,7 +356,7 @@ def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig
     }
     recipe = config.read_toml(what.recipe) if what.recipe else {}
     sources = (under or {}, recipe, config.from_environment(os.environ), flags, given)
-    return configure(*sources, preset=what.preset)
+    return configure(*sources, preset=what.preset, kind=kind or MineConfig)
 
 
 def _show_plan(source: Path, settings: MineConfig, workers: int | None) -> None:
