@@ -164,10 +164,12 @@ def test_pairs_and_vectors_are_conditions_too(street: tuple, tmp_path: Path) -> 
     best = [one for one in found.elements.to_pylist() if one["verdict"] == "significant"]
     assert best
     assert any(one["place"][0] > 1.5 for one in best)
-    again = along(root, "sound", tmp_path / "again", config=small(**quick), workers=2)
+    again = along(found.folder, "sound", tmp_path / "again", config=small(**quick), workers=2)
     for name in TABLES:  # however many processes
         assert (again.folder / name).read_bytes() == (found.folder / name).read_bytes()
-    pair = along(root, ("north", "east"), tmp_path / "pair", config=small(**quick), workers=1)
+    pair = along(
+        found.folder, ("north", "east"), tmp_path / "pair", config=small(**quick), workers=1
+    )
     assert all(len(one["place"] or [0, 0]) == 2 for one in pair.elements.to_pylist())
     assert "as on a map" in pair.page.read_text()
 

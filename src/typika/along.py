@@ -97,7 +97,7 @@ def planned(
     source = Path(images.root if isinstance(images, ImageCollection) else images)
     finished = source if workflow.is_run(source) else None
     if finished is not None:
-        source, own = workflow.recorded(finished, AlongConfig)
+        source, own = workflow.recorded_as(finished, AlongConfig)
         config = replace(config or own, collection=own.collection)
     if not isinstance((config or MineConfig()).model, EmbeddedConfig):
         raise ConfigError(

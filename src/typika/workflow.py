@@ -62,8 +62,8 @@ Recorded = TypeVar("Recorded", bound=MineConfig)
 def configure(
     *sources: Mapping[str, Any],
     preset: str | None = None,
-    kind: type[Recorded] = MineConfig,  # type: ignore[assignment]
-) -> Recorded:
+    kind: type[MineConfig] = MineConfig,
+) -> MineConfig:
     """The configuration of nested settings, later ones winning, above a preset.
 
     Settings nobody gives are those that suit the kind of model: `{"model": {"checkpoint": ...}}`
@@ -322,20 +322,23 @@ def opened(
         yield Mining(run, source, config, workers or parallel.default_workers(), device)
 
 
-def recorded(
-    folder: Path,
-    kind: type[Recorded] = MineConfig,  # type: ignore[assignment]
-) -> tuple[Path, Recorded]:
-    """Source and configuration of an existing run. Raises ConfigError where there is none.
+def recorded(folder: Path) -> tuple[Path, MineConfig]:
+    """Source and configuration of an existing run.
 
-    kind: what the configuration is read as.
+    Raises:
+        ConfigError: no run is there, or one along a condition.
     """
-    manifest = Run.read(folder).manifest
-    source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
-    if kind is MineConfig and "condition" in manifest["config"]:
+    if "condition" in Run.read(folder).manifest["config"]:
         raise ConfigError(
             f"{folder}: a run along a condition; only `typika along` goes on with it"
         )
+    return recorded_as(folder, MineConfig)
+
+
+def recorded_as(folder: Path, kind: type[Recorded]) -> tuple[Path, Recorded]:
+    """The same, of any run, the configuration read as a `kind`."""
+    manifest = Run.read(folder).manifest
+    source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
     return source, settings.build(kind, _without_none(manifest["config"]))
 
 

@@ -207,7 +207,7 @@ def along(
     config = None
     if what != What():
         finished = workflow.is_run(images)
-        under = as_values(workflow.recorded(images, AlongConfig)[1]) if finished else None
+        under = as_values(workflow.recorded_as(images, AlongConfig)[1]) if finished else None
         config = _configure(what, under, AlongConfig)
     if how.dry_run:
         source, plan, _ = planned(images, condition, config)

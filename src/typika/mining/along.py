@@ -354,8 +354,8 @@ def described(
             found[one] |= _shares(shown, stretch[rows], len(middles))
             found[one]["place"] = _place(along, found[one]["share"], middles)
         _test(along, [found[one] for one in tested], matched[np.isin(rows, unseen)], unseen)
-    for one in found:
-        one.setdefault("verdict", "not tested")
+    for summary in found:
+        summary.setdefault("verdict", "not tested")
     if along.condition.kind == "number":
         found.sort(key=lambda one: (one.get("place") or [np.inf], one["element"]))
     filled = [{name: one.get(name) for name in ELEMENTS.names} for one in found]

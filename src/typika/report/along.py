@@ -131,7 +131,8 @@ def _row(
     kind: str,
     condition: str,
 ) -> ElementRow:
-    dots, line = (), ""
+    dots: tuple[Dot, ...] = ()
+    line = ""
     if row["share"]:
         drawn = _along_axis if kind == "number" else _in_plane
         dots, line = drawn(row, middles, places, kind, condition)
