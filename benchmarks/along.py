@@ -3,7 +3,8 @@
 Years: stepped gables fade in from none in 1900 to most in 2000, onion turrets stand from 1930 to
 1950 alone. The same with years dealt out at random. Sounds: each postcard has a rendered sound, a
 low hum, a high bell or both in noise; its spectrum in bands is the condition, and harlequin
-awnings hang where there is a bell. Each is one town without a label.
+awnings hang where there is a bell. Each is one town without a label. Four tenths of the images
+are kept to test on: of a fifth, a hundred, the gables' p-value was .44 where it is .01 now.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typika.evaluation import overlap_share
 from typika.parallel import default_workers
 
 N_IMAGES = 500
+HELD_OUT = 0.4  # share of the images that nothing is learned from
 RATE = 8000  # of a sound, samples a second
 BANDS = 24
 INTERVAL = (1930.0, 1950.0)
@@ -117,12 +119,17 @@ def run() -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = render(folder / "street", 0)
-        years = along.along(folder / "street", "year", folder / "years", workers=workers)
+        config = build(along.AlongConfig, {"model": {"held_out": HELD_OUT}})
+        years = along.along(
+            folder / "street", "year", folder / "years", workers=workers, config=config
+        )
         dealt = along.along(
             folder / "years", "year", folder / "dealt", workers=workers,
-            config=build(along.AlongConfig, {"condition": {"shuffled": True}}),
+            config=build(along.AlongConfig, {"model": {"held_out": HELD_OUT}, "condition": {"shuffled": True}}),
         )  # fmt: skip
-        sounds = along.along(folder / "street", "sound", folder / "sounds", workers=workers)
+        sounds = along.along(
+            folder / "street", "sound", folder / "sounds", workers=workers, config=config
+        )
         gable, turret = (element_of(years, truth, family) for family in ("roof", "turret"))
         awning = element_of(sounds, truth, "awning")
         by_chance = sum(one == "significant" for one in dealt.elements["verdict"].to_pylist())
