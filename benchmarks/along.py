@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from benchmarks.record import Result, at_least, at_most
-from typika import along
+from typika import trajectory
 from typika.collection._townscape import compose, paint, plant
 from typika.config import build
 from typika.evaluation import overlap_share
@@ -94,7 +94,7 @@ def render(folder: Path, seed: int) -> Truth:
     return truth
 
 
-def element_of(run: along.AlongRun, truth: Truth, family: str) -> dict | None:
+def element_of(run: trajectory.AlongRun, truth: Truth, family: str) -> dict | None:
     """The largest element that depends on the condition and mostly shows a planted family."""
     shows: dict[int, list[bool]] = defaultdict(list)
     for row in run.patches.drop_columns(["thumbnail"]).to_pylist():
@@ -119,15 +119,18 @@ def run() -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = render(folder / "street", 0)
-        config = build(along.AlongConfig, {"model": {"held_out": HELD_OUT}})
-        years = along.along(
+        config = build(trajectory.AlongConfig, {"model": {"held_out": HELD_OUT}})
+        years = trajectory.along(
             folder / "street", "year", folder / "years", workers=workers, config=config
         )
-        dealt = along.along(
+        dealt = trajectory.along(
             folder / "years", "year", folder / "dealt", workers=workers,
-            config=build(along.AlongConfig, {"model": {"held_out": HELD_OUT}, "condition": {"shuffled": True}}),
+            config=build(
+                trajectory.AlongConfig,
+                {"model": {"held_out": HELD_OUT}, "condition": {"shuffled": True}},
+            ),
         )  # fmt: skip
-        sounds = along.along(
+        sounds = trajectory.along(
             folder / "street", "sound", folder / "sounds", workers=workers, config=config
         )
         gable, turret = (element_of(years, truth, family) for family in ("roof", "turret"))

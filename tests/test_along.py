@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
 from typika import config as settings
-from typika.along import AlongConfig, AlongRun, along
 from typika.cli import main
 from typika.collection.images import ImageCollection
 from typika.diffusion.schedule import noise_design
@@ -22,6 +21,7 @@ from typika.errors import ConfigError
 from typika.evaluation import overlap_share
 from typika.mining import along as stages
 from typika.mining.along import windows
+from typika.trajectory import AlongConfig, AlongRun, along
 from typika.workflow import recorded
 
 N = 300
@@ -229,3 +229,9 @@ def test_numbers_are_dealt_out_whole(street: tuple) -> None:
     dealt = stages._shuffled(own, 0)
     assert sorted(own.values[:, 0]) == sorted(dealt.values[:, 0])
     assert (own.values != dealt.values).mean() > 0.9
+
+
+def test_the_package_offers_the_function() -> None:
+    import typika
+
+    assert typika.along is along

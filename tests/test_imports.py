@@ -22,7 +22,7 @@ FLOORS = (
     {"mining"},
     {"report", "cost"},
     {"workflow", "comparison", "localisation"},
-    {"methods", "along"},
+    {"methods", "trajectory"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

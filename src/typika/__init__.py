@@ -21,7 +21,7 @@ _HOMES = {
     "ModelError": "typika.errors",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
-    "along": "typika.along",
+    "along": "typika.trajectory",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
@@ -32,7 +32,6 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from typika.along import along as along
     from typika.collection.images import ImageCollection as ImageCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
     from typika.comparison import Comparison as Comparison
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.trajectory import along as along
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun
     from typika.workflow import baseline as baseline

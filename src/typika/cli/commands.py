@@ -199,9 +199,9 @@ def along(
         how: Where and how fast to run.
     """
     from typika import workflow
-    from typika.along import AlongConfig, planned
-    from typika.along import along as mine_along
     from typika.config import as_values
+    from typika.trajectory import AlongConfig, planned
+    from typika.trajectory import along as mine_along
 
     what, how = what or What(), how or How()
     config = None
