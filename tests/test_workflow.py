@@ -246,6 +246,7 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
     assert {name for name in after if after[name] != before[name]} <= {
         "cluster",
         "evidence",
+        "rare",
         "report",
     }
     assert (tmp_path / "run" / "clusters.parquet").read_bytes() != (
