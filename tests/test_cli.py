@@ -29,6 +29,10 @@ def code(*arguments: str) -> int:
         (["mine", "nowhere", "--set", "seed"], 2, "section.key=value"),
         (["mine", "nowhere", "--set", "sede=1"], 2, "did you mean seed"),
         (["mine", "nowhere", "--prompt", "no field"], 2, "exactly once"),
+        (["mine", "nowhere", "--label", ""], 2, "typika along"),
+        (["along", "nowhere"], 2, "condition"),
+        (["along", "nowhere", "--condition", "year", "--model", "x"], 2, "embedded model"),
+        (["along", "nowhere", "--condition", "year"], 3, "nowhere"),
         (["mine", "nowhere", "--recipe", "none.toml"], 2, "cannot read the recipe"),
     ],
 )

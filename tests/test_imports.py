@@ -22,7 +22,7 @@ FLOORS = (
     {"mining"},
     {"report", "cost"},
     {"workflow", "comparison", "contrasts", "localisation", "translation", "cotypicality"},
-    {"methods"},
+    {"methods", "trajectory"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

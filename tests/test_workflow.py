@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from typika import config as settings
 from typika import workflow
 from typika.errors import ConfigError, DataError
 from typika.mining import scoring, stages
+from typika.tables import read_parquet
 from typika.workflow import MineConfig, MiningRun, advance, mine
 
 SMALL = {
@@ -59,6 +61,33 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> MiningRun:
     return mine(photos, tmp_path_factory.mktemp("runs") / "run", config=small(), workers=1)
+
+
+def test_rare_elements_are_listed_apart(run: MiningRun) -> None:
+    groups = read_parquet(run.folder / "rare.parquet").to_pylist()
+    windows = read_parquet(run.folder / "rare_patches.parquet")
+    assert groups
+    counted = Counter(zip(windows["label"].to_pylist(), windows["rank"].to_pylist(), strict=True))
+    assert counted == {(one["label"], one["rank"]): one["n_images"] for one in groups}
+    labels = dict(zip(*(run.collection.table[name].to_pylist() for name in ("image_id", "label")),
+                      strict=True))  # fmt: skip
+    for row in windows.to_pylist():
+        assert labels[row["image_id"]] == row["label"]
+        assert 0 <= row["left"] < row["right"] <= 96
+        assert 0 <= row["top"] < row["bottom"] <= 80
+    for one in groups:
+        assert one["score"] == pytest.approx(
+            np.sqrt(one["n_images"]) * one["tightness"] * one["standing"]
+        )
+    page = run.report.read_text()
+    assert "Rare but consistent" in page
+    assert page.count('class="rare-strip"') == len(groups)
+
+
+def test_rare_elements_can_be_left_alone(photos: Path, tmp_path: Path) -> None:
+    run = mine(photos, tmp_path / "run", config=small(rare={"shown": 0}), workers=1)
+    assert len(read_parquet(run.folder / "rare.parquet")) == 0
+    assert "Rare but consistent" not in run.report.read_text()
 
 
 def test_the_tables_hold_what_they_promise(run: MiningRun) -> None:
@@ -217,6 +246,7 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
     assert {name for name in after if after[name] != before[name]} <= {
         "cluster",
         "evidence",
+        "rare",
         "report",
     }
     assert (tmp_path / "run" / "clusters.parquet").read_bytes() != (

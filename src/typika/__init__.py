@@ -24,6 +24,7 @@ _HOMES = {
     "ParallelCollection": "typika.collection.parallel",
     "PromptTemplate": "typika.collection.prompts",
     "TypikaError": "typika.errors",
+    "along": "typika.trajectory",
     "baseline": "typika.workflow",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.trajectory import along as along
     from typika.translation import translate as translate
     from typika.workflow import MineConfig as MineConfig
     from typika.workflow import MiningRun as MiningRun

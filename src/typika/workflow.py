@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 from jaxtyping import Float
@@ -56,19 +56,26 @@ class MineConfig(MiningConfig):
     report: ReportConfig = field(default_factory=ReportConfig)
 
 
-def configure(*sources: Mapping[str, Any], preset: str | None = None) -> MineConfig:
+Recorded = TypeVar("Recorded", bound=MineConfig)
+
+
+def configure(
+    *sources: Mapping[str, Any],
+    preset: str | None = None,
+    kind: type[MineConfig] = MineConfig,
+) -> MineConfig:
     """The configuration of nested settings, later ones winning, above a preset.
 
     Settings nobody gives are those that suit the kind of model: `{"model": {"checkpoint": ...}}`
     asks for Stable Diffusion.
 
-    preset: "paper": the published settings of Siglidis et al. 2024.
+    preset: "paper": the published settings of Siglidis et al. 2024. kind: of configuration.
 
     Raises:
         ConfigError: a setting or preset that is not known, or a value that cannot be.
     """
     given = [presets.named(preset)] if preset else []
-    return settings.build(MineConfig, *presets.underneath([*given, *sources]), *given, *sources)
+    return settings.build(kind, *presets.underneath([*given, *sources]), *given, *sources)
 
 
 @dataclass(frozen=True)
@@ -275,7 +282,16 @@ def advance(
     device: str = "auto",
     overwrite: bool = False,
 ) -> MiningRun:
-    """Run the stages up to `last` in `folder`, skipping those that are done."""
+    """Run the stages up to `last` in `folder`, skipping those that are done.
+
+    Raises:
+        ConfigError: the settings leave labels out.
+    """
+    if config.collection.label == "":
+        raise ConfigError(
+            'label "": what is typical of a label needs labels; name their column, or mine along '
+            "a condition with `typika along`"
+        )
     with opened(source, folder, config, workers, overwrite, device) as mining:
         mining.advance_to(STAGES[-1] if last == "report" else last)
         if last == "report":
@@ -307,10 +323,23 @@ def opened(
 
 
 def recorded(folder: Path) -> tuple[Path, MineConfig]:
-    """Source and configuration of an existing run. Raises ConfigError where there is none."""
+    """Source and configuration of an existing run.
+
+    Raises:
+        ConfigError: no run is there, or one along a condition.
+    """
+    if "condition" in Run.read(folder).manifest["config"]:
+        raise ConfigError(
+            f"{folder}: a run along a condition; only `typika along` goes on with it"
+        )
+    return recorded_as(folder, MineConfig)
+
+
+def recorded_as(folder: Path, kind: type[Recorded]) -> tuple[Path, Recorded]:
+    """The same, of any run, the configuration read as a `kind`."""
     manifest = Run.read(folder).manifest
     source = Path(os.path.normpath(folder.resolve() / manifest["source"]))
-    return source, settings.build(MineConfig, _without_none(manifest["config"]))
+    return source, settings.build(kind, _without_none(manifest["config"]))
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,7 +358,7 @@ def write_report(mining: Mining, config: MineConfig) -> None:
 
     run = mining.run
     causes = {"cluster": run.output_digest("cluster"), "score": run.output_digest("score"),
-              "evidence": run.output_digest("evidence"),
+              "evidence": run.output_digest("evidence"), "rare": run.output_digest("rare"),
               "artefacts": MaskText.parse(config.select.mask).artefacts,
               "report": settings.as_values(config.report)}  # fmt: skip
 

@@ -182,6 +182,46 @@ def baseline(name: str, images: Path, *, what: What | None = None, how: How | No
 
 
 @app.command
+def along(
+    images: Path,
+    *,
+    condition: Annotated[tuple[str, ...], Parameter(negative="")],
+    what: What | None = None,
+    how: How | None = None,
+) -> None:
+    """Mine what comes and goes along a number, a pair or a vector that each image has.
+
+    Args:
+        images: Folder with metadata.csv, or table; or the folder of a finished run, whose images,
+            settings and features are taken over.
+        condition: Column of numbers or of lists; two for a pair: --condition lat --condition lon.
+        what: Where labels come from.
+        how: Where and how fast to run.
+    """
+    from typika import workflow
+    from typika.config import as_values
+    from typika.trajectory import AlongConfig, planned
+    from typika.trajectory import along as mine_along
+
+    what, how = what or What(), how or How()
+    config = None
+    if what != What():
+        finished = workflow.is_run(images)
+        under = as_values(workflow.recorded_as(images, AlongConfig)[1]) if finished else None
+        config = _configure(what, under, AlongConfig)
+    if how.dry_run:
+        source, plan, _ = planned(images, condition, config)
+        _show_plan(source, plan, how.workers)
+        return
+    print(
+        mine_along(
+            images, condition, how.out, config=config, workers=how.workers,
+            overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
 def check(images: Path, *, what: What | None = None, workers: int | None = None) -> None:
     """Say what a collection holds, what is wrong with it, and what mining it would cost.
 
@@ -403,10 +443,14 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
     _show_end(run, last, time.monotonic() - started)
 
 
-def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig:
+def _configure(
+    what: What,
+    under: Mapping[str, Any] | None = None,
+    kind: type[MineConfig] | None = None,
+) -> MineConfig:
     """Settings from flags over environment over recipe over `under` or the defaults."""
     from typika import config
-    from typika.workflow import configure
+    from typika.workflow import MineConfig, configure
 
     flags = config.from_settings(dict(config.parse_setting(text) for text in what.set))
     named = {
@@ -421,7 +465,7 @@ def _configure(what: What, under: Mapping[str, Any] | None = None) -> MineConfig
     }
     recipe = config.read_toml(what.recipe) if what.recipe else {}
     sources = (under or {}, recipe, config.from_environment(os.environ), flags, given)
-    return configure(*sources, preset=what.preset)
+    return configure(*sources, preset=what.preset, kind=kind or MineConfig)
 
 
 def _show_plan(source: Path, settings: MineConfig, workers: int | None) -> None:

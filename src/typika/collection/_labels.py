@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from typika.errors import ConfigError
 
 LARGEST_GUESS = 1000  # distinct values; a column with more is not taken for labels unasked
+UNLABELLED = ""  # instead of a label column: all images are of one label ...
+EVERYTHING = "all"  # ... which is called this
 _NAMED_WIDTHS = {"decade": 10.0, "century": 100.0}
 
 

@@ -20,7 +20,14 @@ import pyarrow.csv as pa_csv
 from typika.collection._dialect import TABLE_SUFFIXES, Dialect
 from typika.collection._files import Skipped, Tree, stats, walk
 from typika.collection._finder import Finder, read_split_lists, tidy
-from typika.collection._labels import Bin, choose_label, label_strings, separate_labels
+from typika.collection._labels import (
+    EVERYTHING,
+    UNLABELLED,
+    Bin,
+    choose_label,
+    label_strings,
+    separate_labels,
+)
 from typika.collection._stored import class_names, image_column, open_parquet
 from typika.errors import ConfigError, DataError
 
@@ -237,6 +244,8 @@ def _source(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
 def _label_values(layout: Layout, source: _Source, dialect: Dialect) -> tuple[pa.Array, list[str]]:
     """Return the values that hold the labels, and a note where nobody said which do."""
     label = dialect.label
+    if label == UNLABELLED:
+        return pa.array([EVERYTHING] * len(source.file_name), pa.string()), []
     if source.label is not None:
         if label is not None:
             raise ConfigError(

@@ -38,7 +38,7 @@ from typika.collection._decode import (
 from typika.collection._dialect import Dialect
 from typika.collection._files import Skipped, natural_order
 from typika.collection._halves import connected, halves
-from typika.collection._labels import Bin
+from typika.collection._labels import UNLABELLED, Bin
 from typika.collection._scan import Assembled, assemble, scan
 from typika.collection._stored import read_row
 from typika.collection._tables import (
@@ -112,7 +112,8 @@ class ImageCollection:
 
         Args:
             path: a folder, or a metadata table (.csv, .tsv, .jsonl, .parquet).
-            label: the metadata column of labels; `None` takes `label` or the only likely one.
+            label: the metadata column of labels; `None` takes `label` or the only likely one,
+                "" none: all images are of one label, for conditions that are no words.
             bin: bins of a numeric label: "decade", "century" or a width, and optionally the
                 column, as in "year=decade". Labels are where bins start: "1890".
             images: the folder that the table's file names are relative to; `None` is the
@@ -146,7 +147,7 @@ class ImageCollection:
         layout = find_layout(Path(path), None if images is None else Path(images), dialect)
         listing = read_listing(layout, dialect, width)
         found = assemble(listing, *scan(listing, workers))
-        _require_contrast(Path(path), found)
+        _require_contrast(Path(path), found, label)
         # Parquet widens some types, e.g. whole seconds; a scan gives what a restored one gives.
         sink = pa.BufferOutputStream()
         _write(found.table, sink)
@@ -364,10 +365,10 @@ def _read(where: Any) -> pa.Table:
         return file.read().combine_chunks()
 
 
-def _require_contrast(path: Path, found: Assembled) -> None:
-    """Raise DataError unless there are images of at least two labels."""
+def _require_contrast(path: Path, found: Assembled, label: str | None) -> None:
+    """Raise DataError unless there are images, of two labels or more where labels are wanted."""
     labels = pc.unique(found.table["label"]).to_pylist()
-    if len(labels) >= 2:
+    if len(labels) >= 2 or (labels and label == UNLABELLED):
         return
     if labels:
         deeper = path / labels[0]

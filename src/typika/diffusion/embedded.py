@@ -10,7 +10,7 @@ Legend: `m` cells, `b` images, `d` latent channels, `c` labels, `k` contexts, `n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -142,6 +142,17 @@ class CellDenoiser(nn.Module):
         v = functional.linear(hidden, torch.cat(weight), torch.cat(bias))
         return v.view(len(hidden), len(contexts), -1)
 
+    def mixed(self, shares: Float[Tensor, "j k"]) -> CellDenoiser:
+        """The same network under other labels: mixtures of its own, as `shares` say."""
+        width, blocks = self.null.in_features, len(self.blocks)
+        found = CellDenoiser(self.null.out_features, len(shares), width, blocks)
+        state = self.state_dict()
+        with torch.no_grad():
+            for name in ("label", "label_bias"):
+                state[name] = torch.einsum("jk,k...->j...", shares, state[name])
+        found.load_state_dict(state)
+        return found
+
     @property
     def sharpness(self) -> Tensor:
         """How sharply the classifier pools cells, a number learned with the weights."""
@@ -195,23 +206,59 @@ def training_loss(
     is learned (McFee et al. 2018): small elements want the best cells to speak, textures all.
     The faithful loss has γ = 0.
     """
-    log_snr = stratified_levels(len(label), config.log_snr_range, generator)
+    place = torch.searchsorted(contexts, label)
+
+    def own(correction: Float[Tensor, "k m d"]) -> Cells:
+        return correction[place[batch.image], torch.arange(correction.shape[1])]
+
+    return _loss(network, batch, contexts, own, place, config, generator)
+
+
+def conditioned_loss(
+    network: CellDenoiser,
+    batch: Batch,
+    shares: Float[Tensor, "b k"],
+    config: EmbeddedConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """`training_loss` for images that are a little of several labels, here of anchors.
+
+    δ_i = Σ_j φ_ij (B_j h + f_j), and the classifier is to answer φ_i: soft labels, so that near
+    conditions are no rivals. shares: φ, rows sum to one. With rows of one 1 it is `training_loss`.
+    """
+
+    def own(correction: Float[Tensor, "k m d"]) -> Cells:
+        return torch.einsum("kmd,mk->md", correction, shares[batch.image])
+
+    contexts = torch.arange(shares.shape[1])
+    return _loss(network, batch, contexts, own, shares, config, generator)
+
+
+def _loss(
+    network: CellDenoiser,
+    batch: Batch,
+    contexts: Int[Tensor, " k"],
+    own: Callable[[Float[Tensor, "k m d"]], Cells],
+    answer: Tensor,
+    config: EmbeddedConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """The loss, given which correction is an image's own, and what the classifier is to answer."""
+    log_snr = stratified_levels(len(batch.counts), config.log_snr_range, generator)
     noise = torch.randn(batch.cells.shape, generator=generator)
     cell_level = log_snr[batch.image]
     alpha, sigma = (part[:, None] for part in alpha_sigma(cell_level))
     hidden = network.hidden(alpha * batch.cells + sigma * noise, log_snr, batch.image)
     residual = alpha * noise - sigma * batch.cells - network.null(hidden)
     correction = network.corrections(hidden, contexts)
-    place = torch.searchsorted(contexts, label)
-    own = correction[place[batch.image], torch.arange(len(residual))]
-    denoising = (residual.square().mean() + (residual - own).square().mean()) / 2
+    denoising = (residual.square().mean() + (residual - own(correction)).square().mean()) / 2
     if config.loss == "faithful":
         return denoising
     # ‖r‖² − ‖r − δ‖² = 2 r·δ − ‖δ‖². The classifier may move the labels' corrections but not the
     # null, which stays what it is: a model of all images.
     gain = (2 * residual.detach() - correction).mul(correction).sum(dim=2).T
     logits = pooled(gain * kappa(network, cell_level, config)[:, None], batch, network.sharpness)
-    return denoising + config.gamma * functional.cross_entropy(logits, place)
+    return denoising + config.gamma * functional.cross_entropy(logits, answer)
 
 
 def stratified_levels(

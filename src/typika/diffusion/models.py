@@ -248,7 +248,7 @@ class EmbeddedModel:
             (self, collection.label_index, len(collection.labels), trained_on, folder, number)
             for number in range(len(self.config.sides))
         ]
-        steps = self._n_steps(int(trained_on.sum()))
+        steps = self.steps(int(trained_on.sum()))
         histories = run_tasks(
             train_scale, tasks, workers=workers, name="Training", total=steps * len(tasks)
         )
@@ -268,8 +268,8 @@ class EmbeddedModel:
         found = []
         for side in self.config.sides:
             space = load_space(self._space_path(folder, side))
-            network = self._network(space.channels, len(labels))
-            load_network(network, self._network_path(folder, side))
+            network = self.network(space.channels, len(labels))
+            load_network(network, self.network_path(folder, side))
             levels = self.config.log_snr_range
             found.append(EmbeddedDenoiser(encoder, space, network, labels, side, levels))
         return tuple(found)
@@ -304,12 +304,14 @@ class EmbeddedModel:
             turn[label == number] = np.arange((label == number).sum())
         return [int(row) for row in order[np.lexsort((label, turn))][:PILOT]]
 
-    def _n_steps(self, n_images: int) -> int:
+    def steps(self, n_images: int) -> int:
+        """Training steps of a scale for so many images."""
         config = self.config
         limits = (config.least_steps, config.most_steps)
         return n_steps(n_images, config.batch, config.epochs, limits)
 
-    def _network(self, channels: int, n_labels: int) -> CellDenoiser:
+    def network(self, channels: int, n_labels: int) -> CellDenoiser:
+        """The denoiser of a scale before training."""
         config = self.config
         return CellDenoiser(channels, n_labels, config.width, config.blocks, config.sharpness)
 
@@ -319,7 +321,8 @@ class EmbeddedModel:
     def _space_path(self, folder: Path, side: int) -> Path:
         return folder / "model" / "space" / f"{side}.safetensors"
 
-    def _network_path(self, folder: Path, side: int) -> Path:
+    def network_path(self, folder: Path, side: int) -> Path:
+        """Where the weights of a scale lie."""
         return denoiser_folder(folder, self.fold) / f"{side}.safetensors"
 
 
@@ -384,7 +387,7 @@ def train_scale(
     rows = np.flatnonzero(trained_on)
     seed = model.seed * 101 + number
     torch.manual_seed(seed)  # the start of the weights; every later draw has its own generator
-    network = model._network(store.latent(0).shape[0], n_labels)
+    network = model.network(store.latent(0).shape[0], n_labels)
 
     def step_loss(step: int) -> torch.Tensor:
         generator = step_generator(seed, step)
@@ -394,10 +397,8 @@ def train_scale(
         batch = store.batch(chosen.tolist(), config.cells, generator)
         return training_loss(network, batch, label, contexts, config, generator)
 
-    path = model._network_path(folder, side)
-    return fit_and_save(
-        network, step_loss, model._n_steps(len(rows)), model.optimiser, path, advance
-    )
+    path = model.network_path(folder, side)
+    return fit_and_save(network, step_loss, model.steps(len(rows)), model.optimiser, path, advance)
 
 
 def fit_and_save(

@@ -1,6 +1,6 @@
 """The stages of mining, in the order of the paper's method section.
 
-    collect -> encode -> train -> score -> select -> cluster -> evidence
+    collect -> encode -> train -> score -> select -> cluster -> evidence -> rare
 
 Each stage reads what earlier ones left in the run folder, writes files of its own, and is skipped
 where its causes have not changed.
@@ -30,18 +30,19 @@ from typika.diffusion.stable import StableConfig
 from typika.diffusion.training import OptimiserConfig
 from typika.errors import ConfigError
 from typika.files import write_text
-from typika.mining import baseline, evidence, scoring, stages
+from typika.mining import baseline, evidence, rare_stage, scoring, stages
 from typika.mining.artefacts import ArtefactConfig
 from typika.mining.clusters import ClusterConfig
 from typika.mining.confounds import ConfoundConfig
 from typika.mining.masks import MaskText
 from typika.mining.patches import SelectConfig
+from typika.mining.rare import RareConfig
 from typika.mining.significance import SignificanceConfig
 from typika.mining.typicality import TypicalityConfig
 from typika.run import Run, Stage
 
 FOLDS = ("first", "second")  # of a cross-fit
-STAGES = ("collect", "encode", "train", "score", "select", "cluster", "evidence")
+STAGES = ("collect", "encode", "train", "score", "select", "cluster", "evidence", "rare")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,7 @@ class MiningConfig:
     significance: SignificanceConfig = field(default_factory=SignificanceConfig)
     artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
     confounds: ConfoundConfig = field(default_factory=ConfoundConfig)
+    rare: RareConfig = field(default_factory=RareConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -296,6 +298,18 @@ class Mining:
         )
         self.run.stage(
             Stage(name="evidence", causes=causes, outputs=outputs), lambda: evidence.gather(self)
+        )
+
+    def _rare(self) -> None:
+        causes = self._causes(
+            "collect", "encode", "train", "score", "cluster", seed=self.config.seed,
+            rare=self.config.rare, patch_size=self.config.select.patch_size,
+            shrinkage=self.config.significance.shrinkage, against=self.config.ranked_by,
+            splits=self._splits,
+        )  # fmt: skip
+        outputs = ("rare.parquet", "rare.csv", "rare_patches.parquet")
+        self.run.stage(
+            Stage(name="rare", causes=causes, outputs=outputs), lambda: rare_stage.find(self)
         )
 
     @property

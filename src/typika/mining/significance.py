@@ -89,10 +89,14 @@ class Background:
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """One-sided p-values: of each cluster by itself, and for all clusters together."""
+    """One-sided p-values: of each cluster by itself, and for all clusters together.
+
+    statistic: rank sums in their standard errors.
+    """
 
     p: Float[ndarray, " m"]
     p_family: Float[ndarray, " m"]
+    statistic: Float[ndarray, " m"]
 
 
 def permutation_test(
@@ -117,7 +121,8 @@ def permutation_test(
         drawn = _rank_sums(centred, label, block) / scale
         exceeded += (drawn >= own - 1e-9).sum(axis=0)
         family += (drawn.max(axis=1, keepdims=True) >= own - 1e-9).sum(axis=0)
-    return PermutationTest(exceeded / (permutations + 1), family / (permutations + 1))
+    count = permutations + 1
+    return PermutationTest(exceeded / count, family / count, own[0])
 
 
 def _standard_errors(

@@ -18,6 +18,7 @@ from numpy import ndarray
 from typika.baselines.probes import rival_path, train_rival
 from typika.collection.images import ImageCollection
 from typika.collection.regions import NAMES
+from typika.diffusion.embedded import EmbeddedConfig
 from typika.errors import ConfigError
 from typika.mining import clusters, features, patches
 from typika.mining.masks import Mask, MaskText
@@ -524,10 +525,11 @@ def feature_grids(
 ) -> Callable[[int, int], list[Float[ndarray, "_d _h _w"]]]:
     """A function: row of an image and its label -> the features of each scale.
 
-    They are the model's; where a baseline has taken its place, the encoder's alone.
+    They are the model's; of the embedded one, and where a baseline has taken the model's place,
+    the encoder's alone.
     """
     model, n_images, folder = mining.model, len(collection), mining.folder
-    if mining.config.baseline.of_maps:
+    if mining.config.baseline.of_maps or isinstance(mining.config.model, EmbeddedConfig):
         from typika.mining.pipeline import embedded_model
 
         encoder = embedded_model(mining.config)

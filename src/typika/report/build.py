@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,7 @@ from typika.report.evidence import (
     verdict_records,
 )
 from typika.report.pictures import as_base64, jpeg_base64, map_record, shrink
+from typika.report.rare import rare_labels, weight
 from typika.report.records import (
     BadgeRecord,
     Baseline,
@@ -87,6 +88,8 @@ def build_page(inputs: ReportInputs, *, max_megabytes: float = 25) -> Page:
     if not max_megabytes > 0:
         raise ConfigError(f"max_megabytes={max_megabytes}: need a positive number")
     budget = round(max_megabytes * MEGABYTE)
+    rare = rare_labels(inputs.rare, budget)
+    budget -= weight(rare)
     table = PatchTable.read(inputs)
     labels = label_order(inputs)
     shelves = [shelve(inputs, table, label) for label in labels]
@@ -94,7 +97,8 @@ def build_page(inputs: ReportInputs, *, max_megabytes: float = 25) -> Page:
     kept = [shelf.cut(plan) for shelf in shelves]
     room = budget - _weight_without_images(table, kept)
     images = embed_images(inputs, table, labels, kept, plan, room)
-    return _assemble(inputs, table, labels, shelves, kept, plan, images, max_megabytes)
+    page = _assemble(inputs, table, labels, shelves, kept, plan, images, max_megabytes)
+    return replace(page, rare=rare)
 
 
 # ------------------------------------------------------------------------------- reading tables

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from typika import console
 from typika.files import whole_file
+from typika.report.along_records import AlongPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.contrast_records import ContrastPage
 from typika.report.cotypicality_records import CotypicalPage
@@ -74,9 +75,7 @@ def render(page: Page) -> str:
 
 def render_comparison(page: ComparisonPage) -> str:
     """The whole HTML text of a comparison, which needs no script."""
-    style = _template("report.css") + _template("compare.css")
-    template = _environment().from_string(_template("compare.html"))
-    return template.render(page=page, style=Markup(style), policy=_policy(style))
+    return _without_script(page, "compare.html", "compare.css")
 
 
 def write_methods(page: MethodsPage, path: Path) -> None:
@@ -86,9 +85,7 @@ def write_methods(page: MethodsPage, path: Path) -> None:
 
 def render_methods(page: MethodsPage) -> str:
     """The whole HTML text of a comparison of methods, which needs no script."""
-    style = "".join(map(_template, ("report.css", "compare.css", "methods.css")))
-    template = _environment().from_string(_template("methods.html"))
-    return template.render(page=page, style=Markup(style), policy=_policy(style))
+    return _without_script(page, "methods.html", "compare.css", "methods.css")
 
 
 def write_cotypical(page: CotypicalPage, path: Path) -> None:
@@ -98,16 +95,22 @@ def write_cotypical(page: CotypicalPage, path: Path) -> None:
 
 def render_cotypical(page: CotypicalPage) -> str:
     """The whole HTML text of a page of sequences, which needs no script."""
-    style = "".join(map(_template, ("report.css", "compare.css", "cotypical.css")))
-    template = _environment().from_string(_template("cotypical.html"))
-    return template.render(page=page, style=Markup(style), policy=_policy(style))
+    return _without_script(page, "cotypical.html", "compare.css", "cotypical.css")
+
+
+def write_along(page: AlongPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_along(page), path)
+
+
+def render_along(page: AlongPage) -> str:
+    """The whole HTML text of the elements along a condition, which needs no script."""
+    return _without_script(page, "along.html", "compare.css", "along.css")
 
 
 def render_evaluation(page: EvaluationPage) -> str:
     """The whole HTML text of an evaluation, which needs no script."""
-    style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css")))
-    template = _environment().from_string(_template("evaluation.html"))
-    return template.render(page=page, style=Markup(style), policy=_policy(style))
+    return _without_script(page, "evaluation.html", "compare.css", "evaluation.css")
 
 
 def write_contrast(page: ContrastPage, path: Path) -> None:
@@ -117,10 +120,14 @@ def write_contrast(page: ContrastPage, path: Path) -> None:
 
 def render_contrast(page: ContrastPage) -> str:
     """The whole HTML text of contrasts, which needs no script."""
-    style = "".join(map(_template, ("report.css", "compare.css", "evaluation.css",
-                                    "contrast.css")))  # fmt: skip
-    template = _environment().from_string(_template("contrast.html"))
-    return template.render(page=page, style=Markup(style), policy=_policy(style))
+    return _without_script(page, "contrast.html", "compare.css", "evaluation.css", "contrast.css")
+
+
+def _without_script(page: Any, name: str, *styles: str) -> str:
+    """The HTML text of a page that needs no script; `styles` come after those of the report."""
+    style = "".join(map(_template, ("report.css", *styles)))
+    template = _environment().from_string(_template(name))
+    return template.render(page=page, style=Markup(style), policy=_policy(style)).lstrip()
 
 
 def _environment() -> jinja2.Environment:

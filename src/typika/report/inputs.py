@@ -22,7 +22,15 @@ from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps, mined_parts, score_path
 from typika.mining.typicality import TypicalityConfig
 from typika.report.evidence import without_artefacts
-from typika.report.records import Baseline, Evidence, HeatMaps, LabelFacts, ReportInputs, RunFacts
+from typika.report.records import (
+    Baseline,
+    Evidence,
+    HeatMaps,
+    LabelFacts,
+    Rare,
+    ReportInputs,
+    RunFacts,
+)
 from typika.tables import parquet_columns, read_parquet
 
 SAME = 1 - 1e-6  # correlation of a map with itself
@@ -71,6 +79,7 @@ def report_inputs(mining: Mining, date: str) -> ReportInputs:
         images=lambda image_id: collection.load(row_of[image_id], draft=512),
         facts=run_facts(mining, collection, date),
         evidence=found,
+        rare=read_rare(mining.folder),
     )
 
 
@@ -78,6 +87,15 @@ def read_evidence(folder: Path) -> Evidence:
     """The tables of the evidence stage, those that are there."""
     tables = {name: folder / f"{name}.parquet" for name in ("verdicts", "badges", "confounds")}
     return Evidence(**{name: read_parquet(path) for name, path in tables.items() if path.exists()})
+
+
+def read_rare(folder: Path) -> Rare | None:
+    """What the rare stage found, where it has run."""
+    paths = folder / "rare.parquet", folder / "rare_patches.parquet"
+    if not all(path.exists() for path in paths):
+        return None
+    groups, patches = map(read_parquet, paths)
+    return Rare(groups=groups, patches=patches)
 
 
 def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFacts:

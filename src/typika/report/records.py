@@ -126,6 +126,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rare:
+    """What the rare stage found: a row per group, and one per window of theirs."""
+
+    groups: pa.Table
+    patches: pa.Table
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything a report is made of; `patches` and `clusters` have the columns named above."""
 
@@ -135,6 +143,7 @@ class ReportInputs:
     images: Callable[[str], Image.Image]  # image_id -> upright RGB original
     facts: RunFacts
     evidence: Evidence = field(default_factory=Evidence)
+    rare: Rare | None = None
 
     def __post_init__(self) -> None:
         _require_columns("patches", self.patches, PATCH_COLUMNS)
@@ -262,6 +271,23 @@ class ConfoundRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RareGroup:
+    """What few images of a label share."""
+
+    rank: int
+    text: str  # its figures in plain sentences
+    pictures: tuple[tuple[str, str], ...]  # JPEG in base64 and its words, the best first
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareLabel:
+    """The rare elements of a label, the best first."""
+
+    label: str
+    groups: tuple[RareGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """A whole report, ready for the template."""
 
@@ -279,3 +305,4 @@ class Page:
     left_out: tuple[str, ...]  # sentences: what the size budget cost
     families: tuple[str, ...] = ()  # of nuisances: columns of `confounds`
     confounds: tuple[ConfoundRow, ...] = ()
+    rare: tuple[RareLabel, ...] = ()
