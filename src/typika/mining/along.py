@@ -262,7 +262,7 @@ def mine_elements(along: Along) -> None:
         pooled = patch_features(mining, collection, selected)
         row = selected["row"].to_numpy()
         fitted = fitted_to(mining, collection, row)
-        vectors = compared(mining, collection, selected, pooled, fitted)
+        vectors = compared(mining, collection.label_index[row], selected, pooled, fitted)
         typical = np.flatnonzero(np.array(selected["selection"].to_pylist()) == "typical")
         images = np.unique(collection.table["duplicate"].to_pylist(), return_inverse=True)[1][row]
         part = typical[fitted[typical]]
