@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## render four invented towns, mine them, write demo/run/report.html
 	$(BIN)/typika demo demo
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY) ## format, lint, types
 	$(BIN)/ruff format --check .
