@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## render four invented towns, mine them, write demo/run/report.html
 	$(BIN)/typika demo demo
 
-test: $(READY) ## run the tests, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: $(READY) ## run the tests, a process a core (at most eight)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: $(READY) ## format, lint, types
 	$(BIN)/ruff format --check .
