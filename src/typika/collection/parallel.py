@@ -95,6 +95,12 @@ class ParallelCollection:
         keys = zip(self.table["source"].to_pylist(), self.table["label"].to_pylist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
+    def fingerprint(self) -> list[tuple[str, int, int]]:
+        """Name, size and time of every translation."""
+        files = [(name, (self.root / name).stat())
+                 for name in self.table["file_name"].to_pylist()]  # fmt: skip
+        return [(name, one.st_size, one.st_mtime_ns) for name, one in files]
+
     @cached_property
     def images(self) -> ImageCollection:
         """The translations as images, row by row; an image's identity is its source's."""
