@@ -1,4 +1,4 @@
-"""Masks as pictures, one PNG for each image: bright where the object is, or the number of a class."""
+"""Masks as PNG, one for each image: bright where the object is, or the numbers of classes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def read_numbers(path: Path, size: tuple[int, int]) -> Int[ndarray, "H W"]:
             image.load()
             if image.mode not in ("1", "L", "P", "I;16", "I"):
                 raise DataError(
-                    f"{path}: a picture in colours ({image.mode}); save the number of each pixel's "
-                    "class, as a PNG with a palette or in grey"
+                    f"{path}: a picture in colours ({image.mode}); save the number of each "
+                    "pixel's class, as a PNG with a palette or in grey"
                 )
             numbers = np.asarray(image).astype(np.int64)
     except Unreadable as error:

@@ -86,10 +86,14 @@ class ClassMasks:
 
         size: width and height of the image. Raises DataError as `read_numbers`.
         """
-        numbers = read_numbers(path, size)
-        known = np.array(sorted(self.names))
-        place = np.searchsorted(known, numbers).clip(max=len(known) - 1)
-        return np.where(known[place] == numbers, place, -1)
+        return places_among(read_numbers(path, size), sorted(self.names))
+
+
+def places_among(numbers: Int[ndarray, "H W"], known: Sequence[int]) -> Int[ndarray, "H W"]:
+    """Numbers of classes as places in `known`, which ascends; −1 for any other."""
+    order = np.array(known)
+    place = np.searchsorted(order, numbers).clip(max=len(order) - 1)
+    return np.where(order[place] == numbers, place, -1)
 
 
 def is_masks(folder: Path) -> bool:

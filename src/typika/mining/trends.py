@@ -290,8 +290,10 @@ class _Pairs:
         rows = np.flatnonzero(paired(measured, target))
         if not len(rows):
             return None
-        area = measured.original["area"][rows] + measured.translated["area"][target][rows]
-        here = np.flatnonzero((area > 0).any(axis=0))
+        both = [
+            measured.original[m][rows] + measured.translated[m][target][rows] for m in MEASURES
+        ]
+        here = np.flatnonzero((np.concatenate(both) > 0).any(axis=0))
         original = [measured.original[m][np.ix_(rows, here)] for m in MEASURES]
         translated = [measured.translated[m][:, rows][:, :, here] for m in MEASURES]
         keys: list[Key] = [(target, int(k), m) for m in MEASURES for k in here]
