@@ -1,4 +1,4 @@
-"""Segmentation models of transformers with a few thousand random weights, built by configuration."""
+"""Segmentation models of transformers with a few random weights, built by configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mask2former(folder: Path) -> Path:
     config = Mask2FormerConfig(
         backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32,
         encoder_feedforward_dim=16, encoder_layers=1, decoder_layers=2, num_attention_heads=2,
-        dim_feedforward=16, num_queries=5, id2label=NAMES, label2id=NUMBERS,
+        dim_feedforward=16, num_queries=1, id2label=NAMES, label2id=NUMBERS,
     )  # fmt: skip
     model = Mask2FormerForUniversalSegmentation(config)
     model.class_predictor.bias.data[NUMBERS["wall"]] = 8.0

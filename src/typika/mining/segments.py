@@ -271,7 +271,8 @@ def measure(work: Segmenting, index: pa.Table, config: TrendsConfig) -> tuple[pa
 
     Also how many classes the segmenter knows that no image has.
     """
-    found, names, occurring = [], set[str](), set[str]()
+    found: list[dict[str, Any]] = []
+    names, occurring = set[str](), set[str]()
     for row in index.to_pylist():
         if row["reason"]:
             continue
@@ -280,7 +281,7 @@ def measure(work: Segmenting, index: pa.Table, config: TrendsConfig) -> tuple[pa
         of_image = {name: row[name] for name in ("file_name", "source", "label", "original")}
         for name, own in sorted(facts.measures(config).items()):
             occurring.add(name)
-            found.append({**of_image, "class": name, **own})
+            found.append({**of_image, "class": name, **{m: own[m] for m in MEASURES}})
     return pa.Table.from_pylist(found, schema=MEASUREMENTS), len(names - occurring)
 
 
