@@ -258,7 +258,7 @@ def _report(record: Run, work: Work) -> None:
         )
     if not measured.classes:
         raise DataError(f"{work.config.segmenter}: finds no class in any image; choose another")
-    found = find_trends(measured, work.config, work.seed)
+    found = find_trends(measured, work.config, work.seed, work.workers)
     tested = trend_table(found.trends)
     write_parquet(tested, folder / "trends.parquet")
     write_csv(tested, folder / "trends.csv")

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
 from numpy import ndarray
 from PIL import Image
 
@@ -38,7 +37,7 @@ class Segmentation:
     """
 
     names: tuple[str, ...]
-    numbers: Int[ndarray, "H W"]
+    numbers: ndarray  # anybody may make one: looked over below, with words
     counts: Mapping[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +61,7 @@ class Segmentation:
                 )
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Any function from an upright RGB image to its segmentation."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,7 @@ MEASUREMENTS = pa.schema(
 # --- what segments ------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where the segmentation of an image comes from. Both raise DataError where there is none."""
 

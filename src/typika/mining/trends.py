@@ -27,6 +27,7 @@ from numpy import ndarray
 from typika.errors import ConfigError
 from typika.evaluation import Bootstrap, Estimate
 from typika.mining.significance import q_values
+from typika.parallel import Advance, run_tasks
 
 Measure = Literal["area", "instances"]
 MEASURES: tuple[Measure, ...] = ("area", "instances")
@@ -231,7 +232,7 @@ Key = tuple[int, int, Measure]  # target, class, measure
 Columns = Mapping[Key, _Column]
 
 
-def find_trends(measured: Measured, config: TrendsConfig, seed: int) -> Trends:
+def find_trends(measured: Measured, config: TrendsConfig, seed: int, workers: int = 1) -> Trends:
     """Test every class, measure and target, and control the false discovery rate over all.
 
     Left out are classes that occur in no pair of a target. Not tested is what changes in so few
@@ -240,14 +241,11 @@ def find_trends(measured: Measured, config: TrendsConfig, seed: int) -> Trends:
     """
     possible = len(MEASURES) * len(measured.classes) * len(measured.targets)
     draws = max(config.permutations, math.ceil(2 * possible / config.alpha))
-    own: dict[Key, _Column] = {}
-    others: dict[Key, _Column] = {}
-    for target in range(len(measured.targets)):
-        pairs = _Pairs.of(measured, target)
-        if pairs is not None:
-            rng = np.random.default_rng([seed, target])
-            own |= _against_originals(pairs, draws, config.resamplings, rng)
-            others |= _against_others(pairs, draws, config.resamplings, rng)
+    tasks = [(measured, target, draws, config.resamplings, seed)
+             for target in range(len(measured.targets))]  # fmt: skip
+    answers = run_tasks(_compare, tasks, workers=workers, name="Testing", total=len(tasks))
+    own = {key: one for answer, _ in answers for key, one in answer.items()}
+    others = {key: one for _, answer in answers for key, one in answer.items()}
     tested = [key for key, one in own.items() if smallest_p(one.changed, draws) <= config.alpha]
     q, q_others = _q(own, tested), _q(others, [key for key in tested if key in others])
     found = [_trend(measured, key, own[key], others.get(key), (q, q_others), config.alpha)
@@ -315,6 +313,22 @@ class _Pairs:
                          int(changed[place]))
             for place, key in enumerate(self.keys)
         }  # fmt: skip
+
+
+def _compare(
+    measured: Measured, target: int, draws: int, resamplings: int, seed: int, advance: Advance
+) -> tuple[dict[Key, _Column], dict[Key, _Column]]:
+    """Both comparisons of one target."""
+    pairs = _Pairs.of(measured, target)
+    rng = np.random.default_rng([seed, target])
+    found: tuple[dict[Key, _Column], dict[Key, _Column]] = {}, {}
+    if pairs is not None:
+        found = (
+            _against_originals(pairs, draws, resamplings, rng),
+            _against_others(pairs, draws, resamplings, rng),
+        )
+    advance(1)
+    return found
 
 
 def _against_originals(
