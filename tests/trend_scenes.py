@@ -83,10 +83,11 @@ def draw(pen: ImageDraw.ImageDraw, kind: str, left: int, top: int, *, split: boo
 
 
 def segmenter(image: Image.Image) -> Segmentation:
-    """The class of the nearest colour: the truth, since the streets are flat."""
-    colours = np.array(list(CLASSES.values()))
-    pixels = np.asarray(image.convert("RGB"), dtype=int)[:, :, None]
-    return Segmentation(tuple(CLASSES), np.abs(pixels - colours).sum(axis=3).argmin(axis=2))
+    """The class that each colour stands for: the truth, since the streets are flat."""
+    pixels = np.asarray(image.convert("RGB")).astype(int) @ (1 << 16, 1 << 8, 1)
+    colours = np.array(list(CLASSES.values())) @ (1 << 16, 1 << 8, 1)
+    order = np.argsort(colours)
+    return Segmentation(tuple(CLASSES), order[np.searchsorted(colours[order], pixels)])
 
 
 def build(folder: Path, count: int, seed: int = 0, strength: float = 1.0) -> Path:
