@@ -26,7 +26,7 @@ from typika.mining.trends import MEASURES, Measured, TrendsConfig, find_trends
 from typika.parallel import one_thread
 from typika.tables import read_parquet
 
-SEEDS, NULL_RUNS, NULL_TESTS = 3, 20, 400
+SEEDS, NULL_RUNS, NULL_TESTS = 10, 20, 400
 STREETS = 15  # of each of four labels: 45 pairs a target
 RATE = 0.05
 
@@ -94,6 +94,10 @@ def by_numbers_alone() -> int:
     return hits
 
 
+def _listed(values: np.ndarray) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
+
+
 def run() -> Result:
     with one_thread():
         shares = np.array(list(planted()))
@@ -107,16 +111,19 @@ def run() -> Result:
              for found in null]  # fmt: skip
     return Result(
         figures=(
-            at_most("false_share_of_changes", float(shares[:, 1].mean()), RATE, "mean of 3 seeds"),
-            at_most("false_share_of_own", float(shares[:, 3].mean()), RATE, "mean of 3 seeds"),
-            at_least("planted_found_as_own", float(shares[:, 2].min()), 1.0, "worst of 3 seeds"),
+            at_most("false_share_of_changes", float(shares[:, 1].mean()), RATE,
+                    "mean of 10 seeds"),
+            at_most("false_share_of_own", float(shares[:, 3].mean()), RATE, "mean of 10 seeds"),
+            at_least("planted_found_as_own", float(shares[:, 2].min()), 1.0, "worst of 10 seeds"),
             at_most("null_collections_with_a_call", rate.low, RATE, "lower end, numbers alone"),
             at_most("null_runs_with_a_call", wrong / NULL_RUNS, RATE, f"of {NULL_RUNS}"),
-            at_least("planted_changes_found", float(shares[:, 0].min()), 1.0, "worst of 3 seeds"),
+            at_least("planted_changes_found", float(shares[:, 0].min()), 1.0, "worst of 10 seeds"),
         ),
         notes=(
             f"{SEEDS} seeds, {STREETS} streets of each of four labels, each translated to the "
-            f"three others; {n_planted} planted changes beside what redrawing does.",
+            f"three others; {n_planted} planted changes beside what redrawing does. False shares "
+            f"seed by seed: {_listed(shares[:, 1])}; of what is called the label's own "
+            f"{_listed(shares[:, 3])}. The rate is promised for the first alone.",
             f"Null: {wrong} of {NULL_RUNS} runs through the command called anything "
             f"({min(tests)} to {max(tests)} tests a run; a call in a run without any effect is a "
             f"false discovery proportion of 1, so the rate is the share of such runs, mean "

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from typika import __version__, parallel
+from typika import __version__, parallel, ranks
 from typika import config as settings
 from typika.collection.class_masks import CLASSES, ClassMasks, is_masks
 from typika.collection.images import ImageCollection
@@ -111,6 +111,7 @@ def trends(
     facts = {"run": Path(relative).as_posix()}
     with Run.create(work.out, work.config, facts=facts, overwrite=overwrite) as record:
         _stages(record, work)
+    ranks.leave()
     return TrendsRun(work.out)
 
 
