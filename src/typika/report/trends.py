@@ -277,7 +277,8 @@ def _row(one: Trend) -> TrendRow:
             Cell(text=f"{one.n_changed:,}", small=f"of {one.n_units:,}"),
             Cell(text=_rate(one.p)), Cell(text=_rate(one.q)), Cell(text=_rate(one.q_others)),
         ),
-        word=f"{MARKS[one.verdict]} {WORDS[one.verdict]}",
+        mark=MARKS[one.verdict],
+        word=WORDS[one.verdict],
     )  # fmt: skip
 
 
@@ -321,8 +322,9 @@ def _rate(value: float) -> str:
 
 def _figure(shown: ShownPair) -> PairFigure:
     one = shown.example
-    levels = f"{_level(one.measure, one.before)} → {_level(one.measure, one.after)}"
-    what = "of the area" if one.measure == "area" else "instances"
+    levels = f"{one.before:.0f} → {one.after:.0f} instances"
+    if one.measure == "area":
+        levels = f"{_level('area', one.before)} → {_level('area', one.after)} of the area"
     kinds = (f"the original, {shown.source_label}", f"translated to {one.target}")
     pictures = [
         picture
@@ -335,7 +337,7 @@ def _figure(shown: ShownPair) -> PairFigure:
         )
     ]  # fmt: skip
     return PairFigure(
-        caption=f"{one.name}: {levels} {what}. {shown.source_name}, {shown.source_label}",
+        caption=f"{one.name}: {levels}. {shown.source_name}, {shown.source_label}",
         pictures=(pictures[0], pictures[1], pictures[2], pictures[3]),
     )
 

@@ -117,6 +117,7 @@ class TrendRow:
     name: str
     measure: str
     cells: tuple[Cell, ...]
+    mark: str
     word: str
 
 
