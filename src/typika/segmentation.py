@@ -237,7 +237,8 @@ def _stages(record: Run, work: Work) -> None:
               "least area": work.config.least_area}  # fmt: skip
     outputs = ("measures.parquet", "measures.csv")
     record.stage(Stage(name="measure", causes=causes, outputs=outputs), count)
-    causes = {"measure": record.output_digest("measure"), "seed": work.seed,
+    causes = {**{name: record.output_digest(name) for name in ("segment", "measure")},
+              "seed": work.seed,
               "config": settings.as_values(work.config)}  # fmt: skip
     outputs = ("trends.parquet", "trends.csv", PAGE)
     record.stage(
