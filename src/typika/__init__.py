@@ -23,6 +23,8 @@ _HOMES = {
     "ModelError": "typika.errors",
     "ParallelCollection": "typika.collection.parallel",
     "PromptTemplate": "typika.collection.prompts",
+    "Segmentation": "typika.mining.segmenters",
+    "TrendsRun": "typika.segmentation",
     "TypikaError": "typika.errors",
     "along": "typika.trajectory",
     "baseline": "typika.workflow",
@@ -33,6 +35,7 @@ _HOMES = {
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
     "translate": "typika.translation",
+    "trends": "typika.segmentation",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.mining.segmenters import Segmentation as Segmentation
+    from typika.segmentation import TrendsRun as TrendsRun
+    from typika.segmentation import trends as trends
     from typika.trajectory import along as along
     from typika.translation import translate as translate
     from typika.workflow import MineConfig as MineConfig

@@ -369,6 +369,48 @@ def cotypical(
 
 
 @app.command
+def trends(
+    run: Path,
+    *,
+    segmenter: str = "",
+    translations: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Measure which classes of things translation to a label adds and takes away.
+
+    Args:
+        run: Folder of a run whose images have been translated.
+        segmenter: A transformers segmentation model, a folder or a name on the hub; or a folder
+            of ready masks: classes.csv (number,name), originals/ and translations/.
+        translations: Folder of the parallel collection; RUN/translate/parallel by default.
+        set: Any setting that --dry-run prints, as in --set least_area=0.01. May be repeated.
+        how: Where and how fast to run; --out is RUN/trends by default.
+    """
+    from typika import config, segmentation
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = segmentation.configure(given)
+    if how.dry_run:
+        work = segmentation.opened(
+            run, segmenter, translations, how.out, wanted, how.workers, how.device
+        )
+        print(config.as_toml(work.config))
+        for line in segmentation.plan(work):
+            print(f"# {line}")
+        return
+    print(
+        segmentation.trends(
+            run, segmenter, translations, how.out, config=wanted, workers=how.workers,
+            device=how.device, overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
 def contrast(
     run: Path,
     *,

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +106,7 @@ class Checkpoint:
             if not (self.folder / part).is_dir():
                 raise ModelError(f"{self.folder}: has no folder {part}; download it again")
         for part in ("unet", "vae", "text_encoder"):
-            _require_whole_weights(self.folder / part)
+            require_whole_weights(self.folder / part)
 
     @cached_property
     def xl(self) -> bool:
@@ -281,7 +283,7 @@ def _json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _require_whole_weights(folder: Path) -> None:
+def require_whole_weights(folder: Path) -> None:
     """Raise ModelError unless the folder has safetensors weights of the length they say."""
     from safetensors import SafetensorError, safe_open
 
@@ -313,12 +315,7 @@ def _warn_of_length(tokenizer: Any, text: str) -> None:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Keep the libraries' own progress bars off the screen inside the block: loading is quick."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    shown = [
-        one for one in (diffusers_logging, transformers_logging) if one.is_progress_bar_enabled()
-    ]
+    shown = [one for one in _loggings() if one.is_progress_bar_enabled()]
     for one in shown:
         one.disable_progress_bar()
     try:
@@ -326,6 +323,13 @@ def without_bars() -> Iterator[None]:
     finally:
         for one in shown:
             one.enable_progress_bar()
+
+
+def _loggings() -> Iterator[Any]:
+    """The loggers of those of the two libraries that are installed."""
+    for name in ("diffusers", "transformers"):
+        if find_spec(name):
+            yield import_module(f"{name}.utils.logging")
 
 
 def _load(kind: Any, folder: Path) -> Any:

@@ -28,6 +28,7 @@ from typika.report.cotypicality_records import CotypicalPage
 from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
+from typika.report.trends_records import TrendsPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -121,6 +122,16 @@ def write_contrast(page: ContrastPage, path: Path) -> None:
 def render_contrast(page: ContrastPage) -> str:
     """The whole HTML text of contrasts, which needs no script."""
     return _without_script(page, "contrast.html", "compare.css", "evaluation.css", "contrast.css")
+
+
+def write_trends(page: TrendsPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_trends(page), path)
+
+
+def render_trends(page: TrendsPage) -> str:
+    """The whole HTML text of trends, which needs no script."""
+    return _without_script(page, "trends.html", "compare.css", "trends.css")
 
 
 def _without_script(page: Any, name: str, *styles: str) -> str:
