@@ -132,7 +132,7 @@ class Lessons:
     def _one(self, row: int, step: int, place: int) -> tuple[Tensor, Tensor, Tensor, int]:
         generator = step_generator(self.seed + 1, step * PLACES + place)
         both = self.store.latent(row)
-        side = self.config.resolution // self.config.multiple * self.config.multiple // CELL
+        side = self.config.square
         top, left = (
             int(torch.randint(size - min(side, size) + 1, (), generator=generator))
             for size in both.shape[1:]
@@ -492,8 +492,7 @@ def sheet(
     """A picture of samples: one row per label, the same noise in every row, 50 DDIM steps."""
     from PIL import Image
 
-    side = config.resolution // config.multiple * config.multiple // CELL
-    shape = (config.samples, denoiser.channels, side, side)
+    shape = (config.samples, denoiser.channels, config.square, config.square)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(42)).to(denoiser.device)
     rows = []
     for row in range(len(contexts)):
