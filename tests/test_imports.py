@@ -22,7 +22,7 @@ FLOORS = (
     {"mining"},
     {"report", "cost"},
     {"workflow", "comparison", "contrasts", "localisation", "translation", "cotypicality"},
-    {"methods", "trajectory"},
+    {"methods", "trajectory", "biases"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

@@ -39,9 +39,7 @@ def write_drawn(image: Image.Image, path: Path) -> None:
         image.convert("RGB").save(temporary, "PNG")
 
 
-def gather(
-    root: Path, labels: Sequence[str], guidances: Sequence[float], images: int
-) -> None:
+def gather(root: Path, labels: Sequence[str], guidances: Sequence[float], images: int) -> None:
     """Write the table of all images under `root`. What started from one noise is one group."""
     rows = [
         {

@@ -27,7 +27,6 @@ from typika import ranks
 from typika.console import task
 from typika.diffusion.batches import BatchSize
 from typika.diffusion.checkpoints import (
-    CELL,
     INSTALL,
     Checkpoint,
     Conditioning,

@@ -64,9 +64,7 @@ class Counts:
         return cls(present.sum(axis=0), len(present), design_effect(present, unit))
 
 
-def design_effect(
-    present: Bool[ndarray, "n k"], unit: Int[ndarray, " n"]
-) -> Float[ndarray, " k"]:
+def design_effect(present: Bool[ndarray, "n k"], unit: Int[ndarray, " n"]) -> Float[ndarray, " k"]:
     """Variance of a sum over units held against that over independent images (Kish 1965).
 
     Σ_u (Σ_{i in u} (y_i − ȳ))² / Σ_i (y_i − ȳ)², at least 1. Where all images are alike the
@@ -95,7 +93,7 @@ class LogOdds:
 
     @classmethod
     def of(cls, real: Counts, generated: Counts) -> LogOdds:
-        """log (a + ½)(r − b + ½) / (g − a + ½)(b + ½): a of g generated, b of r real images.
+        """L = log (a+½)(r−b+½) / (g−a+½)(b+½) of a in g generated and b in r real images.
 
         With the half added (Haldane 1956, Anscombe 1956) a cluster that is never drawn has
         log-odds too. The error is Woolf's, Σ 1 / (cell + ½) over the four cells, each divided by
@@ -215,11 +213,13 @@ def centred(
     """
     found = features.astype(np.float64)
     origins = np.unique(origin)
-    common = [number for number in np.unique(label[random])
-              if all((random & (label == number) & (origin == one)).any() for one in origins)]  # fmt: skip
+    in_all = [set(label[random & (origin == one)].tolist()) for one in origins]
+    common = sorted(set.intersection(*in_all))
     for one in origins if common else ():
-        of_labels = [features[random & (origin == one) & (label == number)].mean(axis=0)
-                     for number in common]  # fmt: skip
+        of_labels = [
+            features[random & (origin == one) & (label == number)].mean(axis=0)
+            for number in common
+        ]
         found[origin == one] -= np.mean(of_labels, axis=0)
     return found
 

@@ -34,7 +34,7 @@ REAL = 0  # the origin of real images
 SIDES = ("real", "generated")
 SELECTIONS = ("typical", "random")
 LOOKS = ("border", "background", "brightness", "tint", "sharpness")  # not the size, nor the file
-TABLES = ("clusters", "odds", "coverage", "told_apart", "members")
+TABLES = ("clusters", "odds", "coverage", "told_apart", "members")  # that `compare` writes
 
 CLUSTERS = pa.schema(
     {
@@ -48,17 +48,17 @@ CLUSTERS = pa.schema(
         "stability": pa.float64(),  # how well the cluster is found again, 0 to 1
     }
 )
+FIGURES = ("low", "high", "widened_low", "widened_high", "p", "q")
 ODDS = pa.schema(
     {
         "label": pa.string(),
         "cluster": pa.int32(),
         "guidance": pa.string(),
         **{name: pa.int32() for name in ("n_generated", "of_generated", "n_real", "of_real")},
-        **{name: pa.float64() for name in ("log_odds", "low", "high", "widened_low",
-                                           "widened_high", "p", "q")},
+        **{name: pa.float64() for name in ("log_odds", *FIGURES)},
         "verdict": pa.string(),
     }
-)  # fmt: skip
+)
 COVERAGE = pa.schema(
     {
         "label": pa.string(),
@@ -116,9 +116,7 @@ class Sides:
         return real.units, units_of(generated)
 
 
-def real_images(
-    mining: Mining, collection: ImageCollection, which: str
-) -> Bool[ndarray, " n"]:
+def real_images(mining: Mining, collection: ImageCollection, which: str) -> Bool[ndarray, " n"]:
     """The real images that count: those mined, of near-duplicates under a label only the first.
 
     Raises:
@@ -383,8 +381,7 @@ def odds_table(shared: Sequence[Shared], sides: Sides) -> pa.Table:
         for label, one in zip(sides.labels, shared, strict=True):
             real, generated = one.counts[REAL], one.counts[origin]
             for number in range(len(one.stability)):
-                figures = {name: float(getattr(judged, name)[place])
-                           for name in ("low", "high", "widened_low", "widened_high", "p", "q")}  # fmt: skip
+                figures = {name: float(getattr(judged, name)[place]) for name in FIGURES}
                 rows.append({
                     "label": label, "cluster": number, "guidance": guidance,
                     "n_generated": int(generated.found[number]), "of_generated": generated.total,
@@ -401,7 +398,9 @@ def coverage_table(shared: Sequence[Shared], sides: Sides) -> pa.Table:
     rows = []
     for label, one in zip(sides.labels, shared, strict=True):
         for origin, guidance in enumerate(sides.guidances, 1):
-            found = Coverage.of(one.counts[REAL], one.counts[origin], sides.config.cluster.smallest)
+            found = Coverage.of(
+                one.counts[REAL], one.counts[origin], sides.config.cluster.smallest
+            )
             rows.append({"label": label, "guidance": guidance, "clusters": found.clusters,
                          "drawn": found.drawn, "coverage": found.share.value,
                          "low": found.share.low, "high": found.share.high,
@@ -413,8 +412,8 @@ def told_apart_table(pool: Pool, sides: Sides) -> pa.Table:
     """One row per label, guidance and what a probe goes by (`TOLD_APART`)."""
     numbers = {
         "look": _looks(sides),
-        "patches": _image_means(pool, pool.features),
-        "compared": _image_means(pool, pool.vectors),
+        "patches": _image_means(pool, pool.features, sides),
+        "compared": _image_means(pool, pool.vectors, sides),
     }
     shift = len(sides.collections[0])
     unit = np.concatenate([sides.units[0], sides.units[1] + 1 + int(sides.units[0].max())])
@@ -445,9 +444,9 @@ def _looks(sides: Sides) -> Float[ndarray, "n d"]:
     return np.concatenate(found)
 
 
-def _image_means(pool: Pool, values: Float[ndarray, "n d"]) -> Float[ndarray, "m d"]:
+def _image_means(pool: Pool, values: Float[ndarray, "n d"], sides: Sides) -> Float[ndarray, "m d"]:
     """Mean over the random patches of each image of either side; zeros where it has none."""
-    count = int(pool.image.max()) + 1
+    count = sum(map(len, sides.collections))
     random = ~pool.typical
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, pool.image[random], values[random])

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.along_records import AlongPage
+from typika.report.bias_records import BiasPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.contrast_records import ContrastPage
 from typika.report.cotypicality_records import CotypicalPage
@@ -121,6 +122,16 @@ def write_contrast(page: ContrastPage, path: Path) -> None:
 def render_contrast(page: ContrastPage) -> str:
     """The whole HTML text of contrasts, which needs no script."""
     return _without_script(page, "contrast.html", "compare.css", "evaluation.css", "contrast.css")
+
+
+def write_bias(page: BiasPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_bias(page), path)
+
+
+def render_bias(page: BiasPage) -> str:
+    """The whole HTML text of generated against real images, which needs no script."""
+    return _without_script(page, "bias.html", "compare.css", "bias.css")
 
 
 def _without_script(page: Any, name: str, *styles: str) -> str:
