@@ -19,9 +19,7 @@ SKEWED = {"window": 0.95, "lamp": 0.5, "door": 0.0}
 def shown_in(label: str, number: int, rates: Mapping[str, float]) -> tuple[str, ...]:
     """The kinds that stand in a scene."""
     chance = np.random.default_rng([LABELS.index(label), number, 3]).random(len(KINDS))
-    return tuple(
-        kind for kind, one in zip(KINDS, chance, strict=True) if one < rates[kind]
-    )
+    return tuple(kind for kind, one in zip(KINDS, chance, strict=True) if one < rates[kind])
 
 
 def render(label: str, number: int, rates: Mapping[str, float]) -> Image.Image:

@@ -150,7 +150,7 @@ def beside(real: Mining, generated: Mining) -> Mining:
     """
     config = real.config
     collection = replace(config.collection, train_on="", mine="", weigh_duplicates=True)
-    plain = replace(config, collection=collection, score=replace(config.score, racing=0))
+    plain = replace(config, collection=collection, score=replace(config.score, racing=0.0))
     return replace(generated, config=plain)
 
 
