@@ -1,4 +1,4 @@
-"""Scenes of `parallel_scenes` with each kind of element at a rate, and a generator that skews it."""
+"""Scenes of `parallel_scenes` with each kind of element at a rate, and rates that are skewed."""
 
 from __future__ import annotations
 

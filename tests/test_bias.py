@@ -1,4 +1,4 @@
-"""`typika bias`: a generator that skews rendered scenes, and a tiny Stable Diffusion that draws."""
+"""`typika bias`: rendered scenes that are skewed, and a tiny Stable Diffusion that draws."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_columns_of_guidance_are_swept(run: Path, skewed: Path, tmp_path: Path) 
     hostile = "=<script>alert(1)</script>"
     rows = [(f"{label}/{number:03d}.png", label, guidance)
             for label in LABELS
-            for number, guidance in ((100, "3"), (101, "3.0"), (102, hostile), (103, "7.5"))]  # fmt: skip
+            for number, guidance in enumerate(("3", "3.0", hostile, "7.5"), 100)]  # fmt: skip
     for name, _, _ in rows:
         (tmp_path / "g" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "g" / name).hardlink_to(skewed / name)
@@ -266,7 +266,7 @@ def test_an_image_is_its_own_whatever_is_drawn_beside_it(able: Path, tmp_path: P
 
 
 def test_guidance_starts_from_the_same_noise(able: Path, tmp_path: Path) -> None:
-    """Guidance 0 is no label at all: two labels differ by their noise alone, and 0 is near 0.01."""
+    """Guidances that are nearly the same draw nearly the same; another noise does not."""
     work = draw(able, tmp_path / "b", images=2, guidance=[0.0, 0.01])
     for number in range(2):
         near, far = (pixels(work, "discs", guidance, number) for guidance in (0.0, 0.01))
