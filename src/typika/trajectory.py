@@ -153,9 +153,9 @@ def _write_page(asked: Along, run: Run, config: AlongConfig) -> None:
     _, middles = asked.stretches()
     places = asked.anchors.coordinates(middles)
     without = int((~condition.known).sum())
-    warnings = [f"{without:,} images have no {condition.name} and were left out."] * bool(without)
+    notes = [f"{without:,} images have no {condition.name} and were left out."] * bool(without)
     if config.condition.shuffled:
-        warnings.append(
+        notes.append(
             f"{condition.name} was dealt out anew at random: what is found here is chance."
         )
     facts = (
@@ -170,7 +170,7 @@ def _write_page(asked: Along, run: Run, config: AlongConfig) -> None:
     page = build_along(
         read_parquet(run.path("elements.parquet")), stages.element_patches(run.folder),
         middles, places, kind=condition.kind, condition=condition.name,
-        title=f"What changes along {condition.name}?", warnings=warnings, facts=facts,
+        title=f"What changes along {condition.name}?", notes=notes, facts=facts,
         version=__version__, date=time.strftime("%Y-%m-%d"),
         max_megabytes=config.report.max_megabytes,
     )  # fmt: skip

@@ -58,19 +58,19 @@ def _write(text: str, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The whole HTML text of a report."""
-    style, script = _template("report.css"), _template("report.js")
-    return (
-        _environment()
-        .from_string(_template("report.html"))
-        .render(
-            page=page,
-            facts=page.facts,
-            style=Markup(style),
-            script=Markup(script),
-            policy=_policy(style, script),
-            data=safe_json(_page_data(page)),
-            images=safe_json([_image_data(image) for image in page.images]),
-        )
+    style, script = _text("report.css"), _text("report.js")
+    return _rendered(
+        "report.html",
+        page=page,
+        about=page.facts,
+        lead=page.summary,
+        notes=page.facts.warnings,
+        facts=page.facts,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        data=safe_json(_page_data(page)),
+        images=safe_json([_image_data(image) for image in page.images]),
     )
 
 
@@ -136,20 +136,31 @@ def render_bias(page: BiasPage) -> str:
 
 def _without_script(page: Any, name: str, *styles: str) -> str:
     """The HTML text of a page that needs no script; `styles` come after those of the report."""
-    style = "".join(map(_template, ("report.css", *styles)))
-    template = _environment().from_string(_template(name))
-    return template.render(page=page, style=Markup(style), policy=_policy(style)).lstrip()
+    style = "".join(map(_text, ("report.css", *styles)))
+    return _rendered(
+        name,
+        page=page,
+        about=page,
+        lead=page.lead,
+        notes=page.notes,
+        style=Markup(style),
+        policy=_policy(style),
+    )
 
 
-def _environment() -> jinja2.Environment:
+def _rendered(name: str, **values: Any) -> str:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["duration"] = console.duration
-    return environment
+    return environment.get_template(name).render(values).lstrip()
 
 
-def _template(name: str) -> str:
+def _text(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
