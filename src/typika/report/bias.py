@@ -79,6 +79,7 @@ def build_bias(inputs: BiasInputs, *, max_megabytes: float = 25) -> BiasPage:
         lead=tuple(_lead(inputs, first)),
         notes=tuple(_notes(inputs)),
         guidances=tuple(map(in_words, inputs.guidances)),
+        where=_where(inputs),
         coverage=_table(inputs, inputs.coverage, _coverage_cell),
         told_apart=_table(inputs, inputs.told_apart, _told_cell),
         ticks=ticks,
@@ -96,6 +97,12 @@ def in_words(guidance: str) -> str:
     return f"guidance {guidance}" if guidance else "generated"
 
 
+def _where(inputs: BiasInputs) -> str:
+    """The first guidance as the end of a sentence."""
+    first = inputs.guidances[0]
+    return f" at {in_words(first)}" if first else ""
+
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -107,15 +114,15 @@ def _lead(inputs: BiasInputs, first: Sequence[Row]) -> Iterator[str]:
         (min(row[of] for row in first), max(row[of] for row in first))
         for of in ("of_generated", "of_real")
     )
-    at = f" at {in_words(inputs.guidances[0])}" if inputs.guidances[0] else ""
     yield (
-        f"What {who}{at}, {_range(*least)} images of each of {len(inputs.labels)} labels, held "
-        f"against {_range(*most)} real ones of each."
+        f"What {who}{_where(inputs)}: {_range(*least)} images of each of {len(inputs.labels)} "
+        f"labels, held against {_range(*most)} real ones of each."
     )
-    listed = ", ".join(f"{number} {name}" for name, number in count.items())
+    calls = [f"{number} {'are' if number > 1 else 'is'} {name}"
+             for name, number in count.items() if number]  # fmt: skip
     yield (
-        f"Of {len(first)} elements that their patches share, {listed}; of the others no "
-        "difference is shown."
+        f"Of {len(first)} clusters of their patches, {', '.join(calls) or 'none differs'}"
+        f"{'; of the others no difference is shown' if calls else ' beyond chance'}."
     )
 
 
@@ -135,7 +142,7 @@ def _notes(inputs: BiasInputs) -> Iterator[str]:
         yield (
             "Generated images can be told from real ones by how they look, whatever they show "
             f"(AUC {look['auc']:.2f} for {look['label']}): colours, brightness or sharpness "
-            "differ. That look was taken off the features as far as all patches share it."
+            "differ."
         )
     if patch and patch["low"] >= FLOOR:
         yield (

@@ -105,13 +105,14 @@ class BiasPage:
     """The whole page, ready for the template.
 
     ticks: place and text of the forest charts' axis. coverage, told_apart: a row for each label,
-    a cell for each guidance.
+    a cell for each guidance. where: the first guidance as the end of a sentence.
     """
 
     title: str
     lead: tuple[str, ...]
     notes: tuple[str, ...]
     guidances: tuple[str, ...]  # in words
+    where: str
     coverage: tuple[tuple[str, tuple[Cell, ...]], ...]
     told_apart: tuple[tuple[str, tuple[Cell, ...]], ...]
     ticks: tuple[tuple[float, str], ...]
