@@ -111,9 +111,9 @@ def skewed(seed: int, folder: Path, run: Path, real: Truth) -> tuple[list[str], 
             right["called"] += bool(at) and own[at[0]]["verdict"] == role
             right["ends"] += bool(at) and at_its_end(role, at[0], place, len(own))
         true = {at for places in place.values() for at in places}
-        false = sum(row["verdict"] != "not shown" and at not in true for at, row in enumerate(own))
-        right["false"] += false
-        lines.append(f"| {seed} | {town} | {' | '.join(cells)} | {false} |")
+        calls = {at for at, row in enumerate(own) if row["verdict"] != "not shown"}
+        right["false"] += len(calls - true)
+        lines.append(f"| {seed} | {town} | {' | '.join(cells)} | {len(calls - true)} |")
     return lines, right
 
 
@@ -127,7 +127,7 @@ def spelled(own: list[dict], at: int) -> str:
 
 
 def at_its_end(role: str, at: int, place: Mapping[str, list[int]], count: int) -> bool:
-    """Whether a cluster is the first or the last; after what is underdrawn, more of it may come."""
+    """Whether a cluster is the first or the last; below what is underdrawn comes what is never."""
     if role == "overdrawn":
         return at == 0
     below = {"underdrawn": ("underdrawn", "never drawn"), "never drawn": ("never drawn",)}[role]

@@ -18,7 +18,7 @@ from parallel_scenes import Scene
 from pictures import draw_photo
 from typika import biases, workflow
 from typika.cli import main
-from typika.collection.generated import drawn_path, in_order
+from typika.collection.generated import drawn_path, in_order, read_generated
 from typika.errors import ConfigError, DataError
 from typika.mining import bias_stage
 from typika.tables import read_parquet
@@ -130,6 +130,16 @@ def test_columns_of_guidance_are_swept(run: Path, skewed: Path, tmp_path: Path) 
     assert "'=<script>" in (tmp_path / "b" / "odds.csv").read_text(encoding="utf-8")
 
 
+def test_a_label_that_lacks_a_guidance_is_named(run: Path, skewed: Path, tmp_path: Path) -> None:
+    rows = [("a.png", LABELS[0], "3"), ("b.png", LABELS[1], "3"), ("c.png", LABELS[1], "5")]
+    for (name, label, _), number in zip(rows, (100, 100, 101), strict=True):
+        (tmp_path / name).hardlink_to(skewed / label / f"{number}.png")
+    with (tmp_path / "metadata.csv").open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([("file_name", "label", "guidance"), *rows])
+    with pytest.raises(DataError, match="no image of 'east' at guidance '5'"):
+        read_generated(tmp_path, LABELS, 1)
+
+
 class Killed(BaseException):
     """As sudden as a kill."""
 
@@ -167,6 +177,14 @@ def test_a_model_that_cannot_draw_names_both_ways(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"pass --generated FOLDER .* --model CHECKPOINT"):
         typika.bias(run)
     assert not (run / "bias").exists()
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_is_made(
+    run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        typika.bias(run, tmp_path / "nowhere", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_labels_that_do_not_fit_are_named(run: Path, skewed: Path, tmp_path: Path) -> None:

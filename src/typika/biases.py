@@ -157,6 +157,8 @@ class Work:
                 "mine IMAGES --model CHECKPOINT`), which draws its own"
             )
         Side.open(folder.name, folder, "score")  # or it says which command is missing
+        if generated is not None:
+            ImageCollection.fingerprint(Path(generated))  # or it says what is missing
         config = config or configure(folder)
         bias_stage.real_images(mining, mining.collection, config.real)  # early: hours may follow
         return cls(mining, mining.collection, None if generated is None else Path(generated),
@@ -177,10 +179,16 @@ class Work:
 
     def advance(self, record: Run) -> None:
         """Draw, score as the run was scored, compare, and report, skipping what is done."""
-        mining, run = self.mining, self.mining.run
-        of_run = {name: run.output_digest(name) for name in ("collect", "encode", "train")}
+        self.gather(record)
+        self.compare(record, Sides(self.mining, self.score(record), self.config))
+
+    def gather(self, record: Run) -> None:
+        """The generated images, and the model of the run beside them."""
+        model, seed = self.mining.model, self.mining.config.seed
+        of_run = {name: self.mining.run.output_digest(name)
+                  for name in ("collect", "encode", "train")}  # fmt: skip
         if self.given is None:
-            drawn = {**of_run, **mining.model.fitting(), "seed": mining.config.seed,
+            drawn = {**of_run, **model.fitting(), "seed": seed,
                      "draw": settings.as_values(self.config.draw)}  # fmt: skip
             stage = Stage(name="draw", causes=drawn, outputs=(DRAWN,), shared=True)
             record.stage(stage, self.draw)
@@ -190,6 +198,10 @@ class Work:
                      lambda: self.collect(record))  # fmt: skip
         record.stage(Stage(name="model", causes=of_run, outputs=("model",)),
                      lambda: self.take_model(record))  # fmt: skip
+
+    def score(self, record: Run) -> Mining:
+        """The generated images as a run of their own, scored."""
+        mining = self.mining
         generated = bias_stage.beside(mining, replace(mining, run=record, source=self.source))
         model = generated.model
         causes = {**{name: record.output_digest(name) for name in ("collect", "model")},
@@ -198,14 +210,14 @@ class Work:
             Stage(name="encode", causes=causes, outputs=("latents",), shared=model.shared),
             lambda: model.encode(generated.collection, record.folder, generated.workers),
         )
-        causes = {"encode": record.output_digest("encode"), "run": run.output_digest("score"),
-                  "score": settings.as_values(generated.config.score),
-                  "seed": mining.config.seed}  # fmt: skip
+        causes = {"encode": record.output_digest("encode"), "seed": mining.config.seed,
+                  "run": mining.run.output_digest("score"),
+                  "score": settings.as_values(generated.config.score)}  # fmt: skip
         record.stage(
             Stage(name="score", causes=causes, outputs=("scores",), shared=model.shared),
             lambda: bias_stage.score_generated(mining, generated),
         )
-        self.compare(record, Sides(mining, generated, self.config))
+        return generated
 
     def compare(self, record: Run, sides: Sides) -> None:
         """The tables and the page."""
@@ -225,7 +237,7 @@ class Work:
         def report() -> None:
             write_bias(build_bias(_inputs(sides, drawn=self.given is None)), record.path(PAGE))
 
-        causes = {"compare": record.output_digest("compare")}
+        causes = {"compare": record.output_digest("compare"), "drawn": self.given is None}
         record.stage(Stage(name="report", causes=causes, outputs=(PAGE,)), report)
 
     def collect(self, record: Run) -> None:

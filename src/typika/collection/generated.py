@@ -6,6 +6,7 @@ guidance and number. What others drew is read too, as any labelled images are.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def read_generated(root: Path, labels: Sequence[str], workers: int) -> ImageColl
     """The images under `root`, labelled like any collection, of the labels of a run.
 
     Raises:
-        DataError: there are none, one has a label that the run has not, or a label has none.
+        DataError: there are none, one has a label that the run has not, or a label has none, at
+            some guidance or at all.
     """
     found = ImageCollection.open(root, workers=workers)
     for name, those, others in (("run", labels, found.labels), ("folder", found.labels, labels)):
@@ -68,6 +70,13 @@ def read_generated(root: Path, labels: Sequence[str], workers: int) -> ImageColl
             raise DataError(
                 f"{root}: the label {lacking[0]!r} is not one of the {name}, which has "
                 f"{', '.join(those)}; generated images need the labels of the run, each of them"
+            )
+    there = set(zip(guidance_of(found), found.table["label"].to_pylist(), strict=True))
+    for guidance, label in itertools.product(sorted({one for one, _ in there}), labels):
+        if (guidance, label) not in there:
+            raise DataError(
+                f"{root}: no image of {label!r} at guidance {guidance!r}, at which other labels "
+                "have some; generate these too, or leave that guidance out"
             )
     return found
 

@@ -43,7 +43,7 @@ CLUSTERS = pa.schema(
         "size": pa.int32(),  # patches
         "n_real": pa.int32(),  # real images with it
         "of_real": pa.int32(),
-        "typicality_real": pa.float64(),  # medians over patches
+        "typicality_real": pa.float64(),  # medians over patches, of all guidances together
         "typicality_generated": pa.float64(),
         "stability": pa.float64(),  # how well the cluster is found again, 0 to 1
     }
@@ -120,7 +120,7 @@ def real_images(mining: Mining, collection: ImageCollection, which: str) -> Bool
     """The real images that count: those mined, of near-duplicates under a label only the first.
 
     Raises:
-        ConfigError: only held-out images are wanted, and some label has none.
+        ConfigError: some label has none.
     """
     config = mining.config.collection
     mined = collection.in_split(config.mine)
@@ -129,10 +129,13 @@ def real_images(mining: Mining, collection: ImageCollection, which: str) -> Bool
     label = collection.label_index
     bare = np.setdiff1d(label, label[mined])
     if len(bare):
-        raise ConfigError(
-            f"real={which}: no such image of {collection.labels[int(bare[0])]}; leave real=all, "
-            "or mine with collection.cross_fit=true, which holds all images out"
+        remedy = (
+            "leave real=all, or mine with collection.cross_fit=true, which holds all images out"
+            if which == "held-out"
+            else f"mine a split that has some, which {config.mine!r} is not"
         )
+        lacking = collection.labels[int(bare[0])]
+        raise ConfigError(f"real={which}: no such image of {lacking}; {remedy}")
     if config.weigh_duplicates:
         return mined
     names = zip(collection.table["duplicate"].to_pylist(), label.tolist(), strict=True)
