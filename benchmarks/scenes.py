@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from typika.collection.prompts import PromptTemplate
+from typika.evaluation import overlap_share
 
 LABELS = ("east", "north", "south", "west")
 KINDS = ("flag", "sign")
@@ -63,6 +64,12 @@ class Scene:
             top = int(rng.integers(low, high))
             found[kind] = (left, top, left + size, top + size)
         return found
+
+    def shown(self, box: Box, share: float = 0.5) -> str:
+        """The kind of which a box holds the largest share, at least `share`; "" for none."""
+        held = {kind: overlap_share(box, own) for kind, own in self.boxes().items()}
+        best = max(held, key=lambda kind: held[kind])
+        return best if held[best] >= share else ""
 
     def render(self, label: str) -> Image.Image:
         """The scene as it stands under a label."""
