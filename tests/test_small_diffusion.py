@@ -22,7 +22,7 @@ def test_losses_fall_and_the_checkpoint_opens(
     images = scenes.build(tmp_path / "images", 4)
     config = small_diffusion.SmallConfig(
         latent_channels=4, autoencoder_width=8, autoencoder_images=160, autoencoder_batch=8,
-        widths=(8, 8, 8, 8), images=160, batch=8, threads=1,
+        widths=(8, 8, 8, 8), images=160, batch=8, rate=1e-2, threads=1,
     )  # fmt: skip
     trained = small_diffusion.train(images, tmp_path / "checkpoint", config)
     assert trained.autoencoder_loss[-1] < 0.8 * trained.autoencoder_loss[0]
