@@ -12,7 +12,7 @@ from benchmarks.record import Skip, write
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
 SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
         "contrast", "translation", "bias", "rare", "along", "scaling", "estimator", "agreement",
-        "tiny", "planted", "gpu")  # fmt: skip
+        "tiny", "planted", "whole_path", "gpu")  # fmt: skip
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from typika.collection.generated import drawn_path, read_generated, write_drawn
 from typika.collection.images import ImageCollection
 from typika.comparison import Side
 from typika.cost import drawing_cost
+from typika.diffusion.finetuning import crop_side
 from typika.diffusion.sampling import BLOCK, sample, start_noise
 from typika.diffusion.stable import StableConfig, StableDenoiser
 from typika.errors import ConfigError
@@ -291,7 +292,7 @@ def _draw_blocks(work: Work, blocks: Sequence[Block], advance: Advance) -> None:
     (denoiser,) = mining.model.denoisers(labels, mining.folder)
     assert isinstance(denoiser, StableDenoiser)
     batch = mining.model.batch_size(1, work.out)
-    side = denoiser.config.square
+    side = crop_side(denoiser.config, denoiser.checkpoint.cell)
     shape = (denoiser.channels, side, side)
 
     def drawn(block: Block, size: int) -> list[torch.Tensor]:

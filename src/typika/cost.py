@@ -14,6 +14,7 @@ from typika.console import duration
 from typika.diffusion.checkpoints import CELL, Checkpoint, is_here
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.encoders import load_encoder
+from typika.diffusion.finetuning import crop_side
 from typika.diffusion.models import load_at, n_steps
 from typika.diffusion.sampling import DrawConfig
 from typika.diffusion.stable import StableConfig, fitted_size
@@ -165,7 +166,7 @@ def drawing_cost(model: StableConfig, draw: DrawConfig, n_labels: int, missing: 
     """What drawing would take. missing: images that are not there yet."""
     total = n_labels * len(draw.guidance) * draw.images
     passes = 2 * draw.steps
-    tflop = missing * model.square**2 * (passes * NETWORK_TFLOP + DECODER_TFLOP)
+    tflop = missing * crop_side(model, CELL) ** 2 * (passes * NETWORK_TFLOP + DECODER_TFLOP)
     return [
         f"cost: {missing} of {total} images to draw, {missing * passes} passes through the "
         f"network ({passes} for an image)",

@@ -86,11 +86,6 @@ class StableConfig:
         """The settings that decide the latents."""
         return {name: getattr(self, name) for name in ("checkpoint", "resolution", "multiple")}
 
-    @property
-    def square(self) -> int:
-        """Latent cells a side of the squares that it is finetuned on, and draws."""
-        return self.resolution // self.multiple * self.multiple // CELL
-
 
 def _check_sizes(config: StableConfig) -> None:
     if config.multiple < CELL or config.multiple % CELL:
