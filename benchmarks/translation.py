@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -70,14 +71,18 @@ def there_and_back(model: StableDenoiser, steps: int) -> float:
     return float((noisy - latent).pow(2).mean().sqrt())
 
 
-def purity(found: typika.Cotypicality) -> tuple[float, float, int]:
-    """Share of clustered sequences that show their cluster's kind; share clustered; kinds."""
-    scenes = tiny_checkpoint.of_tests("parallel_scenes")
+def purity(
+    found: typika.Cotypicality, shown: Callable[[str, tuple[int, int, int, int]], str]
+) -> tuple[float, float, int]:
+    """Share of clustered sequences that show their cluster's kind; share clustered; kinds.
+
+    shown: the kind that a box of an image, by file name, shows; "" for none.
+    """
     counts: Counter[tuple[int, str]] = Counter()
     for row in found.sequences.to_pylist():
         if row["original"]:
-            box = tuple(row[side] for side in ("left", "top", "right", "bottom"))
-            counts[row["cluster"], scenes.Scene.of(row["source_name"]).shown(box)] += 1
+            box = (row["left"], row["top"], row["right"], row["bottom"])
+            counts[row["cluster"], shown(row["source_name"], box)] += 1
     own: dict[int, Counter[str]] = {}
     for (cluster, kind), count in counts.items():
         if cluster >= 0:
@@ -104,7 +109,7 @@ def planted(folder: Path) -> tuple[list[Figure], list[str]]:
             continue
         started = time.monotonic()
         found = typika.cotypical(run, out=folder / reduction, config=config)
-        pure, clustered, kinds = purity(found)
+        pure, clustered, kinds = purity(found, lambda name, box: scenes.Scene.of(name).shown(box))
         figures.append(at_least(f"purity-{reduction}", pure, 0.9, "of clustered sequences"))
         notes.append(
             f"{reduction}: {len(found.clusters)} clusters, {kinds} of {len(scenes.KINDS)} kinds "

@@ -30,7 +30,7 @@ FLOORS = (
         "cotypicality",
         "segmentation",
     },
-    {"methods", "trajectory"},
+    {"methods", "trajectory", "biases"},
     {"demonstration"},
     {"cli"},
     {"__main__"},

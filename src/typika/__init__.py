@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bias": "typika.biases",
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
@@ -28,6 +29,7 @@ _HOMES = {
     "TypikaError": "typika.errors",
     "along": "typika.trajectory",
     "baseline": "typika.workflow",
+    "bias": "typika.biases",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
     "contrast": "typika.contrasts",
@@ -41,6 +43,8 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from typika.biases import Bias as Bias
+    from typika.biases import bias as bias
     from typika.collection.images import ImageCollection as ImageCollection
     from typika.collection.parallel import ParallelCollection as ParallelCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate

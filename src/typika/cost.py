@@ -14,7 +14,9 @@ from typika.console import duration
 from typika.diffusion.checkpoints import CELL, Checkpoint, is_here
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.encoders import load_encoder
+from typika.diffusion.finetuning import crop_side
 from typika.diffusion.models import load_at, n_steps
+from typika.diffusion.sampling import DrawConfig
 from typika.diffusion.stable import StableConfig, fitted_size
 from typika.diffusion.translation import TranslationConfig
 from typika.errors import ModelError
@@ -157,6 +159,19 @@ def translation_cost(
         f"cost: {tflop / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} TFLOP/s about "
         f"{duration(tflop / SUSTAINED)}",
         f"cost: {cached:.1f} GB of cached inversions, which further labels would use again",
+    ]
+
+
+def drawing_cost(model: StableConfig, draw: DrawConfig, n_labels: int, missing: int) -> list[str]:
+    """What drawing would take. missing: images that are not there yet."""
+    total = n_labels * len(draw.guidance) * draw.images
+    passes = 2 * draw.steps
+    tflop = missing * crop_side(model, CELL) ** 2 * (passes * NETWORK_TFLOP + DECODER_TFLOP)
+    return [
+        f"cost: {missing} of {total} images to draw, {missing * passes} passes through the "
+        f"network ({passes} for an image)",
+        f"cost: {tflop / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} TFLOP/s about "
+        f"{duration(tflop / SUSTAINED)}",
     ]
 
 

@@ -26,6 +26,14 @@ def test_levels_are_the_schedule_that_it_names(tiny: Path) -> None:
     assert_allclose(Checkpoint.open(str(tiny)).levels, stable_diffusion_log_snr())
 
 
+def test_the_autoencoder_says_how_many_pixels_a_cell_has(copy: Path) -> None:
+    assert Checkpoint.open(str(copy)).cell == 8
+    path = copy / "vae" / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "block_out_channels": [8, 8, 16]}))
+    assert Checkpoint.open(str(copy)).cell == 4
+
+
 def test_another_schedule_is_read(copy: Path) -> None:
     path = copy / "scheduler" / "scheduler_config.json"
     values = json.loads(path.read_text())

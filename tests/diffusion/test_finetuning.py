@@ -67,6 +67,14 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finetuning:
     return done
 
 
+def test_crops_are_of_the_resolution_whatever_the_autoencoder_s_cells(
+    tiny: Path, tmp_path: Path
+) -> None:
+    given = lessons(tmp_path, Checkpoint.open(str(tiny)), resolution=32)
+    assert given.example(0, range(4)).clean.shape == (4, 4, 4, 4)
+    assert replace(given, cell=4).example(0, range(4)).clean.shape == (4, 4, 8, 8)
+
+
 def test_what_a_step_sees_depends_on_seed_and_step_alone(tiny: Path, tmp_path: Path) -> None:
     given = lessons(tmp_path, Checkpoint.open(str(tiny)))
     first, again = given.example(3, range(4)), given.example(3, range(4))

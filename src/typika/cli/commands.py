@@ -411,6 +411,43 @@ def trends(
 
 
 @app.command
+def bias(
+    run: Path,
+    *,
+    generated: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Show what a model draws too often, too rarely or never, beside the real images of a run.
+
+    Args:
+        run: Folder of a scored run.
+        generated: Folder of labelled images by any generator, with a column `guidance` or without;
+            by default the run's own Stable Diffusion draws them.
+        set: Any setting that --dry-run prints, as in --set draw.images=50. May be repeated.
+        how: Where and how fast to run; --out is RUN/bias by default.
+    """
+    from typika import biases, config
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = biases.configure(run, given)
+    if how.dry_run:
+        print(config.as_toml(wanted))
+        for line in biases.plan(run, generated, how.out, config=wanted, workers=how.workers):
+            print(f"# {line}")
+        return
+    print(
+        biases.bias(
+            run, generated, how.out, config=wanted, workers=how.workers, device=how.device,
+            overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
 def contrast(
     run: Path,
     *,

@@ -28,7 +28,7 @@ from typika.diffusion.schedule import TIMESTEPS, log_snr_of_betas
 from typika.errors import ModelError
 from typika.files import sample_digest
 
-CELL = 8  # pixels per latent cell
+CELL = 8  # pixels per latent cell of all published checkpoints
 WANTED = ("model_index.json", "*/config.json", "scheduler/*.json", "tokenizer*/*",
           "text_encoder*/model*.safetensors", "unet/diffusion_pytorch_model*.safetensors",
           "vae/diffusion_pytorch_model*.safetensors")  # fmt: skip
@@ -117,6 +117,12 @@ class Checkpoint:
     def channels(self) -> int:
         """Channels of a latent cell."""
         return int(_json(self.folder / "unet" / "config.json").get("in_channels", 4))
+
+    @cached_property
+    def cell(self) -> int:
+        """Pixels per latent cell: every level of the autoencoder but the last halves them."""
+        levels = _json(self.folder / "vae" / "config.json").get("block_out_channels")
+        return int(2 ** (len(levels) - 1)) if levels else CELL
 
     @cached_property
     def _scheduler(self) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class Lessons:
     config: StableConfig
     n_levels: int  # timesteps of the checkpoint
     seed: int
+    cell: int = CELL  # pixels per latent cell of the checkpoint
 
     @property
     def batch(self) -> int:
@@ -132,7 +133,7 @@ class Lessons:
     def _one(self, row: int, step: int, place: int) -> tuple[Tensor, Tensor, Tensor, int]:
         generator = step_generator(self.seed + 1, step * PLACES + place)
         both = self.store.latent(row)
-        side = self.config.resolution // self.config.multiple * self.config.multiple // CELL
+        side = crop_side(self.config, self.cell)
         top, left = (
             int(torch.randint(size - min(side, size) + 1, (), generator=generator))
             for size in both.shape[1:]
@@ -152,6 +153,11 @@ class Lessons:
         if nested and drawn < self.config.null_share + self.config.nested_share:
             return nested[int(choice * len(nested))]
         return int(self.texts.own[row])
+
+
+def crop_side(config: StableConfig, cell: int) -> int:
+    """Side in latent cells of the square that finetuning sees of an image, and of a sample."""
+    return config.resolution // config.multiple * config.multiple // cell
 
 
 def denoising_loss(
@@ -492,7 +498,7 @@ def sheet(
     """A picture of samples: one row per label, the same noise in every row, 50 DDIM steps."""
     from PIL import Image
 
-    side = config.resolution // config.multiple * config.multiple // CELL
+    side = crop_side(config, denoiser.checkpoint.cell)
     shape = (config.samples, denoiser.channels, side, side)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(42)).to(denoiser.device)
     rows = []

@@ -175,6 +175,7 @@ class StableModel:
             self.config,
             len(self.checkpoint.levels),
             self.seed,
+            self.checkpoint.cell,
         )
         job = Finetuning(
             self.checkpoint, lessons, collection.labels, contexts, self.placement, folder,

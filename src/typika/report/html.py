@@ -22,6 +22,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.along_records import AlongPage
+from typika.report.bias_records import BiasPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.contrast_records import ContrastPage
 from typika.report.cotypicality_records import CotypicalPage
@@ -132,6 +133,16 @@ def write_trends(page: TrendsPage, path: Path) -> None:
 def render_trends(page: TrendsPage) -> str:
     """The whole HTML text of trends, which needs no script."""
     return _without_script(page, "trends.html", "compare.css", "trends.css")
+
+
+def write_bias(page: BiasPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_bias(page), path)
+
+
+def render_bias(page: BiasPage) -> str:
+    """The whole HTML text of generated against real images, which needs no script."""
+    return _without_script(page, "bias.html", "compare.css", "bias.css")
 
 
 def _without_script(page: Any, name: str, *styles: str) -> str:
