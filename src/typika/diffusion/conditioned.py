@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from typika.diffusion.training import step_generator
 from typika.parallel import Advance, run_tasks
 
 
+@runtime_checkable
 class ConditionedModel(Protocol):
     """What mining along a condition knows of a kind of model."""
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ PLACES = 1 << 20  # more than any batch has: generators of two steps never meet
 LEARNED = "condition/projection.safetensors"  # in a folder of its own: not taken for LoRA weights
 
 
+@runtime_checkable
 class Conditionings(Protocol):
     """What an image may be shown with, by number: texts, or conditions through a projection."""
 
@@ -64,7 +65,7 @@ class Conditionings(Protocol):
         """What of it is fitted with the network, by names that no weight of the network has."""
         ...
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+    def to(self, device: torch.device, dtype: torch.dtype) -> Conditionings:
         """The same on a device; what is learned is a copy."""
         ...
 
