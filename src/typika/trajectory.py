@@ -32,6 +32,11 @@ class AlongConfig(MineConfig):
 
     condition: ConditionConfig = field(default_factory=ConditionConfig)
 
+    @property
+    def n_anchors(self) -> int:
+        """As many as are wanted; fewer where there are fewer distinct conditions."""
+        return self.condition.anchors
+
 
 @dataclass(frozen=True)
 class AlongRun:
@@ -106,8 +111,8 @@ def planned(
     whole = _configured(config or MineConfig(), columns, labelled=finished is not None)
     if whole.score.racing or whole.ranked_by != "null":
         raise ConfigError(
-            f"score.racing={whole.score.racing:g}, score.against={whole.score.against}: are for "
-            "labels; along a condition leave both out"
+            f"racing={whole.score.racing:g}, against={whole.score.against}: are for labels; along "
+            "a condition pass --set score.racing=0 --set score.against=null"
         )
     return source, whole, finished
 
