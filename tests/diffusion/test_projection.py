@@ -108,6 +108,16 @@ def test_conditions_by_number_are_what_mixtures_are() -> None:
     assert_array_equal(found.detach(), given.under(shares[index]).states.detach())
 
 
+def test_what_training_changes_is_a_copy() -> None:
+    given = Projected(projection(), torch.eye(3))
+    before = given.projection.anchors.detach().clone()
+    copy = given.to(torch.device("cpu"), torch.float32)
+    with torch.no_grad():
+        copy.learned["anchors"].zero_()
+    assert_array_equal(given.projection.anchors.detach(), before)
+    assert copy.learned["null"].requires_grad
+
+
 def test_nothing_is_typical_of_what_says_nothing(tiny: Path, tmp_path: Path) -> None:
     """T is exactly 0 while anchors are what the null is, and not once one says something."""
     run = model(tiny, tmp_path).stable
@@ -197,6 +207,7 @@ def test_the_average_of_the_projection_is_what_is_saved(
     update = Trainer.update
 
     def watched(self: Trainer, rate: float) -> None:
+        assert self.parameters.keys() == {"null", "anchors"}  # and nothing of the network
         if not seen:
             seen.append(self.parameters["anchors"].detach().clone())
         update(self, rate)
