@@ -51,8 +51,8 @@ def embedded_cost(
     steps = n_steps(len(collection), model.batch, model.epochs, limits)
     grids = [(side / 16) ** 2 for side in model.sides]
     seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
-    trained = min(len(collection.labels), model.contexts)
-    scored = 2 + min(len(collection.labels) - 1, config.score.n_others)  # the null and its own
+    trained = config.n_anchors or min(len(collection.labels), model.contexts)
+    scored = _contexts(collection, config)
     train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
     cells = sum(grids)
     score = len(collection) * cells * config.score.n_draws
@@ -93,8 +93,9 @@ def stable_cost(
     """Estimated from counted operations of Stable Diffusion 1.5; XL takes three times that."""
     cells = latent_cells(collection, model)
     crop = (model.resolution // CELL) ** 2
-    seen = images_seen(len(collection), model) if model.finetune != "none" else 0
-    contexts = 2 + min(len(collection.labels) - 1, config.score.n_others)
+    fitted = model.finetune != "none" or config.n_anchors
+    seen = images_seen(len(collection), model) if fitted else 0
+    contexts = _contexts(collection, config)
     pilot = min(config.score.pilot, len(collection)) * 64 * 2
     importance = config.score.design == "importance"
     mined = collection.in_split(config.collection.mine)
@@ -127,6 +128,12 @@ def stable_cost(
     return lines
 
 
+def _contexts(collection: ImageCollection, config: MiningConfig) -> int:
+    """What an image is scored under: the null, its own, and all anchors or some other labels."""
+    others = min(len(collection.labels) - 1, config.score.n_others)
+    return 2 + (config.n_anchors or others)
+
+
 def _model_line(config: MiningConfig, model: StableConfig) -> str:
     if not is_here(model.checkpoint):
         return f"download: {model.checkpoint}, some gigabytes from the Hugging Face hub"
@@ -134,9 +141,9 @@ def _model_line(config: MiningConfig, model: StableConfig) -> str:
         found = Checkpoint.open(model.checkpoint, model.text_encoder)
     except ModelError as error:
         return f"problem: {error}"
-    return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as " + repr(
-        config.prompt.template().text("LABEL")
-    )
+    prompts = config.prompt.template()
+    shown = prompts.null_text if config.n_anchors else prompts.text("LABEL")
+    return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as {shown!r}"
 
 
 def translation_cost(

@@ -204,6 +204,8 @@ def along(
     from typika.trajectory import along as mine_along
 
     what, how = what or What(), how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     config = None
     if what != What():
         finished = workflow.is_run(images)
@@ -213,12 +215,12 @@ def along(
         source, plan, _ = planned(images, condition, config)
         _show_plan(source, plan, how.workers)
         return
-    print(
-        mine_along(
-            images, condition, how.out, config=config, workers=how.workers,
-            overwrite=how.overwrite,
-        ).page
+    run = mine_along(
+        images, condition, how.out, config=config, workers=how.workers, device=how.device,
+        overwrite=how.overwrite,
     )  # fmt: skip
+    if world().leads:
+        print(run.page)
 
 
 @app.command

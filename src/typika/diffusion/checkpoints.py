@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from typika import config as settings
 from typika.console import warn
@@ -47,6 +47,16 @@ class Conditioning:
         """The same on a device."""
         pooled = None if self.pooled is None else self.pooled.to(device, dtype)
         return Conditioning(self.states.to(device, dtype), pooled)
+
+    @property
+    def learned(self) -> Mapping[str, nn.Parameter]:
+        """What of it is fitted with the network: nothing."""
+        return {}
+
+    def __getitem__(self, index: Int[Tensor, " n"]) -> Conditioning:
+        return Conditioning(
+            self.states[index], None if self.pooled is None else self.pooled[index]
+        )
 
     def inputs(self, index: Int[Tensor, " n"], height: int, width: int) -> dict[str, Any]:
         """Arguments of the network for the texts `index`, images of `height` x `width` cells."""
