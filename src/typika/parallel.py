@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -72,7 +73,11 @@ def _run_in_processes(
     # Processes that do not import the caller's main module: a user's script needs no guard.
     from joblib import Parallel, delayed
 
-    with tempfile.TemporaryDirectory(prefix="typika-") as folder, _polling(Path(folder), advance):
+    with (
+        tempfile.TemporaryDirectory(prefix="typika-") as folder,
+        _polling(Path(folder), advance),
+        _workers_may_be_replaced(),
+    ):
         parallel = Parallel(n_jobs=workers, backend="loky", batch_size=1)
         return list(
             parallel(
@@ -80,6 +85,18 @@ def _run_in_processes(
                 for number, task in enumerate(tasks)
             )
         )
+
+
+@contextmanager
+def _workers_may_be_replaced() -> Iterator[None]:
+    """Let joblib start a new worker for one that grew or idled, without a word.
+
+    It warns of that in the thread that manages the workers, which, where warnings are errors,
+    ends the thread: the caller would wait for results for ever.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        yield
 
 
 def _call(function: Callable[..., Result], task: tuple[Any, ...], counter: Path) -> Result:
