@@ -56,13 +56,15 @@ class Scene:
             found[kind] = (left, top, left + SIDE, top + SIDE)
         return found
 
-    def render(self, label: str) -> Image.Image:
+    def render(self, label: str, kinds: tuple[str, ...] = KINDS) -> Image.Image:
+        """The scene under a label, with some kinds of element or all."""
         rng = np.random.default_rng([*self.seed, 2])
         ground = Image.fromarray(rng.integers(150, 200, (24, 32), dtype=np.uint8))
         image = ground.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).convert("RGB")
         pen = ImageDraw.Draw(image)
         for kind, box in self.boxes().items():
-            draw(pen, kind, label, box)
+            if kind in kinds:
+                draw(pen, kind, label, box)
         return image
 
     def shown(self, box: tuple[int, int, int, int]) -> str:

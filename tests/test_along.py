@@ -177,9 +177,9 @@ def test_pairs_and_vectors_are_conditions_too(street: tuple, tmp_path: Path) -> 
 def test_what_cannot_be_asked_is_told(street: tuple, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'yaer'"):
         along(street[0], "yaer", tmp_path / "a", config=small(), workers=1)
-    stable = settings.build(AlongConfig, {"model": {"kind": "stable-diffusion"}})
-    with pytest.raises(ConfigError, match="embedded model; leave --model out"):
-        along(street[0], "year", tmp_path / "b", config=stable)
+    others = small(score={"against": "others"})
+    with pytest.raises(ConfigError, match=r"score\.against=null"):
+        along(street[0], "year", tmp_path / "b", config=others)
 
 
 def test_the_command_plans_and_runs(
@@ -212,11 +212,13 @@ def test_the_map_at_an_anchor_is_the_profile_there(run: AlongRun, street: tuple)
 
     mining = Mining(Run.read(run.folder), street[0], small(), workers=1)
     asked = stages.Along.open(mining, stages.ConditionConfig(columns=("year",)))
-    store = asked.model.embedded.latents(N, run.folder)[0]
+    store = mining.model.latents(N, run.folder)[0]
     (under,) = asked.model.denoisers(run.folder)
     design = noise_design("midpoints", 8, store.channels, 0, density=None, side=64)
     eye = np.eye(len(asked.anchors))
-    both, _ = stages.profile(under(np.concatenate([eye[2:3], eye])), store.latent(0), design)
+    ((both, _),) = stages.profiles(
+        under(np.concatenate([eye[2:3], eye])), store.latent(0)[None], design, 8
+    )
     np.testing.assert_allclose(both[0], both[3], rtol=1e-5, atol=1e-6)
     assert np.abs(both[0] - both[1]).max() > 1e-4
 

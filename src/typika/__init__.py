@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bias": "typika.biases",
     "Comparison": "typika.comparison",
     "Evaluation": "typika.localisation",
     "ConfigError": "typika.errors",
@@ -23,9 +24,12 @@ _HOMES = {
     "ModelError": "typika.errors",
     "ParallelCollection": "typika.collection.parallel",
     "PromptTemplate": "typika.collection.prompts",
+    "Segmentation": "typika.mining.segmenters",
+    "TrendsRun": "typika.segmentation",
     "TypikaError": "typika.errors",
     "along": "typika.trajectory",
     "baseline": "typika.workflow",
+    "bias": "typika.biases",
     "compare": "typika.comparison",
     "compare_methods": "typika.methods",
     "contrast": "typika.contrasts",
@@ -33,11 +37,14 @@ _HOMES = {
     "evaluate": "typika.localisation",
     "mine": "typika.workflow",
     "translate": "typika.translation",
+    "trends": "typika.segmentation",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from typika.biases import Bias as Bias
+    from typika.biases import bias as bias
     from typika.collection.images import ImageCollection as ImageCollection
     from typika.collection.parallel import ParallelCollection as ParallelCollection
     from typika.collection.prompts import PromptTemplate as PromptTemplate
@@ -54,6 +61,9 @@ if TYPE_CHECKING:
     from typika.localisation import Evaluation as Evaluation
     from typika.localisation import evaluate as evaluate
     from typika.methods import compare_methods as compare_methods
+    from typika.mining.segmenters import Segmentation as Segmentation
+    from typika.segmentation import TrendsRun as TrendsRun
+    from typika.segmentation import trends as trends
     from typika.trajectory import along as along
     from typika.translation import translate as translate
     from typika.workflow import MineConfig as MineConfig

@@ -14,7 +14,9 @@ from typika.console import duration
 from typika.diffusion.checkpoints import CELL, Checkpoint, is_here
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.encoders import load_encoder
+from typika.diffusion.finetuning import crop_side
 from typika.diffusion.models import load_at, n_steps
+from typika.diffusion.sampling import DrawConfig
 from typika.diffusion.stable import StableConfig, fitted_size
 from typika.diffusion.translation import TranslationConfig
 from typika.errors import ModelError
@@ -49,8 +51,8 @@ def embedded_cost(
     steps = n_steps(len(collection), model.batch, model.epochs, limits)
     grids = [(side / 16) ** 2 for side in model.sides]
     seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
-    trained = min(len(collection.labels), model.contexts)
-    scored = 2 + min(len(collection.labels) - 1, config.score.n_others)  # the null and its own
+    trained = config.n_anchors or min(len(collection.labels), model.contexts)
+    scored = _contexts(collection, config)
     train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
     cells = sum(grids)
     score = len(collection) * cells * config.score.n_draws
@@ -91,8 +93,9 @@ def stable_cost(
     """Estimated from counted operations of Stable Diffusion 1.5; XL takes three times that."""
     cells = latent_cells(collection, model)
     crop = (model.resolution // CELL) ** 2
-    seen = images_seen(len(collection), model) if model.finetune != "none" else 0
-    contexts = 2 + min(len(collection.labels) - 1, config.score.n_others)
+    fitted = model.finetune != "none" or config.n_anchors
+    seen = images_seen(len(collection), model) if fitted else 0
+    contexts = _contexts(collection, config)
     pilot = min(config.score.pilot, len(collection)) * 64 * 2
     importance = config.score.design == "importance"
     mined = collection.in_split(config.collection.mine)
@@ -125,6 +128,12 @@ def stable_cost(
     return lines
 
 
+def _contexts(collection: ImageCollection, config: MiningConfig) -> int:
+    """What an image is scored under: the null, its own, and all anchors or some other labels."""
+    others = min(len(collection.labels) - 1, config.score.n_others)
+    return 2 + (config.n_anchors or others)
+
+
 def _model_line(config: MiningConfig, model: StableConfig) -> str:
     if not is_here(model.checkpoint):
         return f"download: {model.checkpoint}, some gigabytes from the Hugging Face hub"
@@ -132,9 +141,9 @@ def _model_line(config: MiningConfig, model: StableConfig) -> str:
         found = Checkpoint.open(model.checkpoint, model.text_encoder)
     except ModelError as error:
         return f"problem: {error}"
-    return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as " + repr(
-        config.prompt.template().text("LABEL")
-    )
+    prompts = config.prompt.template()
+    shown = prompts.null_text if config.n_anchors else prompts.text("LABEL")
+    return f"checkpoint: {found.folder}, predicts {found.prediction}; prompts such as {shown!r}"
 
 
 def translation_cost(
@@ -157,6 +166,19 @@ def translation_cost(
         f"cost: {tflop / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} TFLOP/s about "
         f"{duration(tflop / SUSTAINED)}",
         f"cost: {cached:.1f} GB of cached inversions, which further labels would use again",
+    ]
+
+
+def drawing_cost(model: StableConfig, draw: DrawConfig, n_labels: int, missing: int) -> list[str]:
+    """What drawing would take. missing: images that are not there yet."""
+    total = n_labels * len(draw.guidance) * draw.images
+    passes = 2 * draw.steps
+    tflop = missing * crop_side(model, CELL) ** 2 * (passes * NETWORK_TFLOP + DECODER_TFLOP)
+    return [
+        f"cost: {missing} of {total} images to draw, {missing * passes} passes through the "
+        f"network ({passes} for an image)",
+        f"cost: {tflop / 1000:.1f} PFLOP; on a GPU that sustains {SUSTAINED:.0f} TFLOP/s about "
+        f"{duration(tflop / SUSTAINED)}",
     ]
 
 

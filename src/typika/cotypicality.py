@@ -145,7 +145,7 @@ def _stages(record: Run, parallels: Parallels, config: CotypicalityConfig) -> No
         **{stage: run.output_digest(stage) for stage in ("collect", "encode", "train", "score")},
         "score settings": settings.as_values(mining.config.score),
         "ranked by": mining.config.ranked_by,
-        "translations": _fingerprint(parallels.translations),
+        "translations": parallels.translations.fingerprint(),
         "seed": mining.config.seed,
     }
     stage = Stage(name="score", causes=causes, outputs=("scores",), shared=True)
@@ -174,13 +174,6 @@ def _stages(record: Run, parallels: Parallels, config: CotypicalityConfig) -> No
 
     causes = {"cluster": record.output_digest("cluster"), "root": root.as_posix()}
     record.stage(Stage(name="report", causes=causes, outputs=(PAGE,)), report)
-
-
-def _fingerprint(translations: ParallelCollection) -> list[tuple[str, int, int]]:
-    """Name, size and time of every translation."""
-    files = [(name, (translations.root / name).stat())
-             for name in translations.table["file_name"].to_pylist()]  # fmt: skip
-    return [(name, one.st_size, one.st_mtime_ns) for name, one in files]
 
 
 def _notes(parallels: Parallels) -> Iterator[str]:

@@ -231,12 +231,12 @@ def adopt(
     outputs += [name for one in begun.values() for name in one.outputs]
     with files.whole_folder(folder) as temporary:
         for name in outputs:
-            _link(finished / name, temporary / name)
+            link(finished / name, temporary / name)
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         files.write_text(temporary / MANIFEST, text + "\n")
 
 
-def _link(place: Path, target: Path) -> None:
+def link(place: Path, target: Path) -> None:
     """Hard links of a file or of all files of a folder; copies where links cannot be."""
     inside = sorted(place.rglob("*")) if place.is_dir() else [place]
     for path in inside:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from typika import __version__, workflow
+from typika import __version__, ranks, workflow
 from typika import config as settings
 from typika.collection.images import ImageCollection
-from typika.diffusion.embedded import EmbeddedConfig
 from typika.errors import ConfigError
 from typika.mining import along as stages
 from typika.mining.along import Along, ConditionConfig
@@ -32,6 +31,11 @@ class AlongConfig(MineConfig):
     """Everything that decides a run along a condition."""
 
     condition: ConditionConfig = field(default_factory=ConditionConfig)
+
+    @property
+    def n_anchors(self) -> int:
+        """As many as are wanted; fewer where there are fewer distinct conditions."""
+        return self.condition.anchors
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,19 @@ def along(
     *,
     config: MineConfig | AlongConfig | None = None,
     workers: int | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> AlongRun:
     """Mine what comes and goes along a condition: a number, a pair or a vector for each image.
 
     images: folder with a metadata table, or table; or a finished run, whose images, settings and
     features are taken over. condition: the column of numbers or of lists, or two columns of
-    coordinates. out: `runs/NAME-along-CONDITION` by default. config: other settings.
+    coordinates. out: `runs/NAME-along-CONDITION` by default. config: other settings, the embedded
+    model by default. device: of Stable Diffusion, as for `mine`.
 
     Raises:
-        ConfigError: no such column, or the run folder was made with another configuration.
+        ConfigError: no such column, a setting that is for labels, or the run folder was made with
+            another configuration.
         DataError: the images or their conditions cannot be used.
     """
     columns = (condition,) if isinstance(condition, str) else tuple(condition)
@@ -82,9 +89,11 @@ def along(
     if finished is not None:
         if folder.resolve() == finished.resolve():
             raise ConfigError(f"{folder}: is the run to take over; pass another folder as out")
-        adopt(finished, folder, ("collect", "encode"))
-    with workflow.opened(source, folder, whole, workers, overwrite) as mining:
+        if ranks.world().leads:
+            adopt(finished, folder, ("collect", "encode"))
+    with workflow.opened(source, folder, whole, workers, overwrite, device) as mining:
         _advance(mining, whole)
+    ranks.leave()
     return AlongRun(folder)
 
 
@@ -99,11 +108,12 @@ def planned(
     if finished is not None:
         source, own = workflow.recorded_as(finished, AlongConfig)
         config = replace(config or own, collection=own.collection)
-    if not isinstance((config or MineConfig()).model, EmbeddedConfig):
-        raise ConfigError(
-            "conditions that are no words are for the embedded model; leave --model out"
-        )
     whole = _configured(config or MineConfig(), columns, labelled=finished is not None)
+    if whole.score.racing or whole.ranked_by != "null":
+        raise ConfigError(
+            f"racing={whole.score.racing:g}, against={whole.score.against}: are for labels; along "
+            "a condition pass --set score.racing=0 --set score.against=null"
+        )
     return source, whole, finished
 
 
@@ -124,13 +134,20 @@ def _advance(mining: Mining, config: AlongConfig) -> None:
     earlier = {name: run.output_digest(name) for name in ("collect", "encode")}
     causes = {**earlier, "condition": condition, "seed": config.seed,
               "splits": [config.collection.train_on, config.collection.mine],
-              "fitting": asked.model.embedded.fitting()}  # fmt: skip
-    outputs: tuple[str, ...] = ("model/denoiser", "metrics.jsonl")
-    run.stage(Stage(name="train", causes=causes, outputs=outputs), lambda: stages.train(asked))
+              "fitting": mining.model.fitting()}  # fmt: skip
+    outputs: tuple[str, ...] = (*mining.model.folders[1], "metrics.jsonl")
+    shared = mining.model.shared
+    run.stage(
+        Stage(name="train", causes=causes, outputs=outputs, shared=shared),
+        lambda: stages.train(asked),
+    )
     causes = {**earlier, "train": run.output_digest("train"), "condition": condition,
               "seed": config.seed, "score": settings.as_values(config.score),
               "mine": config.collection.mine}  # fmt: skip
-    run.stage(Stage(name="score", causes=causes, outputs=("scores",)), lambda: stages.score(asked))
+    run.stage(
+        Stage(name="score", causes=causes, outputs=("scores",), shared=shared),
+        lambda: stages.score(asked),
+    )
     parts = ("select", "cluster", "significance")
     causes = {**earlier, "score": run.output_digest("score"), "condition": condition,
               "seed": config.seed,
@@ -149,20 +166,20 @@ def _advance(mining: Mining, config: AlongConfig) -> None:
 
 
 def _write_page(asked: Along, run: Run, config: AlongConfig) -> None:
-    mining, condition = asked.mining, asked.condition
+    condition = asked.condition
     _, middles = asked.stretches()
     places = asked.anchors.coordinates(middles)
     without = int((~condition.known).sum())
-    warnings = [f"{without:,} images have no {condition.name} and were left out."] * bool(without)
+    notes = [f"{without:,} images have no {condition.name} and were left out."] * bool(without)
     if config.condition.shuffled:
-        warnings.append(
+        notes.append(
             f"{condition.name} was dealt out anew at random: what is found here is chance."
         )
     facts = (
         ("Images", f"{asked.known.sum():,}, {asked.trained_on.sum():,} of them trained on"),
         ("Condition", f"{condition.name}: a {condition.kind}, {len(asked.anchors)} anchors"),
-        ("Model", mining.model.description),
-        ("Loss", mining.model.loss),
+        ("Model", asked.model.description),
+        ("Loss", asked.model.loss),
         ("Patches ranked", how_scored(config.score)),
         ("Seed", str(config.seed)),
         ("Command", shlex.join(["typika", *run.manifest["argv"]])),
@@ -170,7 +187,7 @@ def _write_page(asked: Along, run: Run, config: AlongConfig) -> None:
     page = build_along(
         read_parquet(run.path("elements.parquet")), stages.element_patches(run.folder),
         middles, places, kind=condition.kind, condition=condition.name,
-        title=f"What changes along {condition.name}?", warnings=warnings, facts=facts,
+        title=f"What changes along {condition.name}?", notes=notes, facts=facts,
         version=__version__, date=time.strftime("%Y-%m-%d"),
         max_megabytes=config.report.max_megabytes,
     )  # fmt: skip

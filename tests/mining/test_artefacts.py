@@ -34,6 +34,7 @@ from typika.mining.artefacts import (
     share,
     survival,
     touching_a_side,
+    undecided,
 )
 from typika.mining.pipeline import Mining
 from typika.mining.scores import ScoredMaps
@@ -231,6 +232,14 @@ def test_a_tint_needs_images_that_look_different(rng):
     assert given_to(judge([found])) == {"tint"}
     by_chance = evidence(rng, scattered(rng), {"tint": unclear}, tint=DEAD)
     assert given_to(judge([by_chance])) == set()
+
+
+def test_what_is_unclear_on_few_patches_is_looked_at_again(rng):
+    clear = Estimate(0.8, 0.7, 0.9)
+    wide, fades = Estimate(0.4, 0.2, 0.6), Estimate(0.2, 0.1, 0.3)
+    found = [evidence(rng, scattered(rng), {"tint": clear}, number=number, tint=left)
+             for number, left in enumerate((KEPT, wide, DEAD, fades))]  # fmt: skip
+    assert undecided(judge(found), [one.cluster for one in found]) == [1]
 
 
 # --- a whole run --------------------------------------------------------------------------------

@@ -204,6 +204,8 @@ def along(
     from typika.trajectory import along as mine_along
 
     what, how = what or What(), how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     config = None
     if what != What():
         finished = workflow.is_run(images)
@@ -213,12 +215,12 @@ def along(
         source, plan, _ = planned(images, condition, config)
         _show_plan(source, plan, how.workers)
         return
-    print(
-        mine_along(
-            images, condition, how.out, config=config, workers=how.workers,
-            overwrite=how.overwrite,
-        ).page
+    run = mine_along(
+        images, condition, how.out, config=config, workers=how.workers, device=how.device,
+        overwrite=how.overwrite,
     )  # fmt: skip
+    if world().leads:
+        print(run.page)
 
 
 @app.command
@@ -363,6 +365,85 @@ def cotypical(
     print(
         cotypicality.cotypical(
             run, translations, how.out, config=wanted, workers=how.workers, device=how.device,
+            overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
+def trends(
+    run: Path,
+    *,
+    segmenter: str = "",
+    translations: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Measure which classes of things translation to a label adds and takes away.
+
+    Args:
+        run: Folder of a run whose images have been translated.
+        segmenter: A transformers segmentation model, a folder or a name on the hub; or a folder
+            of ready masks: classes.csv (number,name), originals/ and translations/.
+        translations: Folder of the parallel collection; RUN/translate/parallel by default.
+        set: Any setting that --dry-run prints, as in --set least_area=0.01. May be repeated.
+        how: Where and how fast to run; --out is RUN/trends by default.
+    """
+    from typika import config, segmentation
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = segmentation.configure(given)
+    if how.dry_run:
+        work = segmentation.opened(
+            run, segmenter, translations, how.out, wanted, how.workers, how.device
+        )
+        print(config.as_toml(work.config))
+        for line in segmentation.plan(work):
+            print(f"# {line}")
+        return
+    print(
+        segmentation.trends(
+            run, segmenter, translations, how.out, config=wanted, workers=how.workers,
+            device=how.device, overwrite=how.overwrite,
+        ).page
+    )  # fmt: skip
+
+
+@app.command
+def bias(
+    run: Path,
+    *,
+    generated: Path | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    how: How | None = None,
+) -> None:
+    """Show what a model draws too often, too rarely or never, beside the real images of a run.
+
+    Args:
+        run: Folder of a scored run.
+        generated: Folder of labelled images by any generator, with a column `guidance` or without;
+            by default the run's own Stable Diffusion draws them.
+        set: Any setting that --dry-run prints, as in --set draw.images=50. May be repeated.
+        how: Where and how fast to run; --out is RUN/bias by default.
+    """
+    from typika import biases, config
+
+    how = how or How()
+    if how.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    given = config.from_settings(dict(config.parse_setting(text) for text in set))
+    wanted = biases.configure(run, given)
+    if how.dry_run:
+        print(config.as_toml(wanted))
+        for line in biases.plan(run, generated, how.out, config=wanted, workers=how.workers):
+            print(f"# {line}")
+        return
+    print(
+        biases.bias(
+            run, generated, how.out, config=wanted, workers=how.workers, device=how.device,
             overwrite=how.overwrite,
         ).page
     )  # fmt: skip

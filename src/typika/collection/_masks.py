@@ -1,11 +1,11 @@
-"""Truth as pictures: one PNG for each image, bright where the object is."""
+"""Masks as PNG, one for each image: bright where the object is, or the numbers of classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from numpy import ndarray
 from PIL import Image
 
@@ -29,10 +29,7 @@ def read_mask(path: Path, size: tuple[int, int], shape: tuple[int, int]) -> Bool
     truth = _truth(path)
     height, width = truth.shape
     if not same_proportions((width, height), size):
-        raise DataError(
-            f"{path}: a mask of {width} x {height} pixels for an image of {size[0]} x {size[1]}; "
-            "save it with the proportions of its image"
-        )
+        raise DataError(_apart(path, (width, height), size))
     rows, columns = shape
     small = np.asarray(
         Image.fromarray(truth).resize((columns, rows), Image.Resampling.NEAREST), dtype=bool
@@ -43,6 +40,38 @@ def read_mask(path: Path, size: tuple[int, int], shape: tuple[int, int]) -> Bool
         small = np.zeros(shape, dtype=bool)
         small[y * rows // height, x * columns // width] = True
     return small
+
+
+def read_numbers(path: Path, size: tuple[int, int]) -> Int[ndarray, "H W"]:
+    """The number at every pixel of a mask: the index of a palette, or the grey value.
+
+    size: width and height of the image, whose proportions the mask must have.
+
+    Raises:
+        DataError: no PNG that can be read, of colours, or of other proportions.
+    """
+    try:
+        with reading(read_bytes(path), ("PNG",)) as image:
+            image.load()
+            if image.mode not in ("1", "L", "P", "I;16", "I"):
+                raise DataError(
+                    f"{path}: a picture in colours ({image.mode}); save the number of each "
+                    "pixel's class, as a PNG with a palette or in grey"
+                )
+            numbers = np.asarray(image).astype(np.int64)
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}") from error
+    height, width = numbers.shape
+    if not same_proportions((width, height), size):
+        raise DataError(_apart(path, (width, height), size))
+    return numbers
+
+
+def _apart(path: Path, mask: tuple[int, int], size: tuple[int, int]) -> str:
+    return (
+        f"{path}: a mask of {mask[0]} x {mask[1]} pixels for an image of {size[0]} x {size[1]}; "
+        "save it with the proportions of its image"
+    )
 
 
 def same_proportions(size: tuple[int, int], other: tuple[int, int]) -> bool:

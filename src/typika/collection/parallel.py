@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from typika.collection._decode import content_id, read_bytes
 from typika.collection.images import ImageCollection
 from typika.errors import ConfigError
 from typika.files import safe_name, whole_file
@@ -94,6 +95,20 @@ class ParallelCollection:
         """Row of each translation, by the image_id of its source and its label."""
         keys = zip(self.table["source"].to_pylist(), self.table["label"].to_pylist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
+
+    def fingerprint(self) -> list[tuple[str, int, int]]:
+        """Name, size and time of every translation."""
+        files = [(name, (self.root / name).stat())
+                 for name in self.table["file_name"].to_pylist()]  # fmt: skip
+        return [(name, one.st_size, one.st_mtime_ns) for name, one in files]
+
+    def content_id(self, row: int) -> str:
+        """What the file of a translation holds: 16 hexadecimal digits, as an image_id.
+
+        Raises:
+            DataError: the file cannot be opened.
+        """
+        return content_id(read_bytes(self.root / self.table["file_name"][row].as_py()))
 
     @cached_property
     def images(self) -> ImageCollection:

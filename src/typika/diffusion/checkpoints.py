@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from typika import config as settings
 from typika.console import warn
@@ -45,6 +47,16 @@ class Conditioning:
         """The same on a device."""
         pooled = None if self.pooled is None else self.pooled.to(device, dtype)
         return Conditioning(self.states.to(device, dtype), pooled)
+
+    @property
+    def learned(self) -> Mapping[str, nn.Parameter]:
+        """What of it is fitted with the network: nothing."""
+        return {}
+
+    def __getitem__(self, index: Int[Tensor, " n"]) -> Conditioning:
+        return Conditioning(
+            self.states[index], None if self.pooled is None else self.pooled[index]
+        )
 
     def inputs(self, index: Int[Tensor, " n"], height: int, width: int) -> dict[str, Any]:
         """Arguments of the network for the texts `index`, images of `height` x `width` cells."""
@@ -104,7 +116,7 @@ class Checkpoint:
             if not (self.folder / part).is_dir():
                 raise ModelError(f"{self.folder}: has no folder {part}; download it again")
         for part in ("unet", "vae", "text_encoder"):
-            _require_whole_weights(self.folder / part)
+            require_whole_weights(self.folder / part)
 
     @cached_property
     def xl(self) -> bool:
@@ -287,7 +299,7 @@ def _json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _require_whole_weights(folder: Path) -> None:
+def require_whole_weights(folder: Path) -> None:
     """Raise ModelError unless the folder has safetensors weights of the length they say."""
     from safetensors import SafetensorError, safe_open
 
@@ -319,12 +331,7 @@ def _warn_of_length(tokenizer: Any, text: str) -> None:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Keep the libraries' own progress bars off the screen inside the block: loading is quick."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    shown = [
-        one for one in (diffusers_logging, transformers_logging) if one.is_progress_bar_enabled()
-    ]
+    shown = [one for one in _loggings() if one.is_progress_bar_enabled()]
     for one in shown:
         one.disable_progress_bar()
     try:
@@ -332,6 +339,13 @@ def without_bars() -> Iterator[None]:
     finally:
         for one in shown:
             one.enable_progress_bar()
+
+
+def _loggings() -> Iterator[Any]:
+    """The loggers of those of the two libraries that are installed."""
+    for name in ("diffusers", "transformers"):
+        if find_spec(name):
+            yield import_module(f"{name}.utils.logging")
 
 
 def _load(kind: Any, folder: Path) -> Any:

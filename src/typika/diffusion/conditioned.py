@@ -1,7 +1,7 @@
-"""The embedded model under a condition that is no word: trained along it, asked at any place.
+"""A model under a condition that is no word: trained along it, asked at any place.
 
-To the network the anchors of a condition are labels, and a condition is a mixture of them; so
-whatever scores images under labels scores them under conditions too.
+To a model the anchors of a condition are labels, and a condition is a mixture of them; so
+whatever scores images under labels scores them under conditions too. Here the embedded model.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from typika.diffusion.denoiser import Denoiser
 from typika.diffusion.embedded import CellDenoiser, EmbeddedDenoiser, conditioned_loss
 from typika.diffusion.encoders import load_encoder
 from typika.diffusion.models import (
@@ -28,12 +29,19 @@ from typika.diffusion.training import step_generator
 from typika.parallel import Advance, run_tasks
 
 
-@dataclass(frozen=True)
-class ConditionedModel:
-    """A denoiser of each scale of the embedded model, with a head for each of `n_anchors`."""
+@runtime_checkable
+class ConditionedModel(Protocol):
+    """What mining along a condition knows of a kind of model."""
 
-    embedded: EmbeddedModel
-    n_anchors: int
+    @property
+    def description(self) -> str:
+        """What a reader of the report should know the model by."""
+        ...
+
+    @property
+    def loss(self) -> str:
+        """What it was fitted by, for the report."""
+        ...
 
     def train(
         self,
@@ -46,6 +54,38 @@ class ConditionedModel:
 
         shares: of every image of the collection, as `Anchors.shares` gives them.
         """
+        ...
+
+    def denoisers(self, folder: Path) -> tuple[Callable[[Float[ndarray, "j k"]], Denoiser], ...]:
+        """Of each scale a function: mixtures of anchors -> a denoiser with these as labels."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConditionedEmbedded:
+    """A denoiser of each scale of the embedded model, with a head for each of `n_anchors`."""
+
+    embedded: EmbeddedModel
+    n_anchors: int
+
+    @property
+    def description(self) -> str:
+        """See `ConditionedModel`."""
+        return self.embedded.description
+
+    @property
+    def loss(self) -> str:
+        """See `ConditionedModel`."""
+        return self.embedded.loss
+
+    def train(
+        self,
+        shares: Float[ndarray, "n k"],
+        trained_on: Bool[ndarray, " n"],
+        folder: Path,
+        workers: int,
+    ) -> list[dict[str, Any]]:
+        """See `ConditionedModel`."""
         sides = self.embedded.config.sides
         tasks = [
             (self, shares.astype(np.float32), trained_on, folder, number)
@@ -64,7 +104,7 @@ class ConditionedModel:
     def denoisers(
         self, folder: Path
     ) -> tuple[Callable[[Float[ndarray, "j k"]], EmbeddedDenoiser], ...]:
-        """Of each scale a function: mixtures of anchors -> a denoiser with these as labels."""
+        """See `ConditionedModel`."""
         config, found = self.embedded.config, []
         encoder = load_encoder(config.encoder)
         for side, space in zip(config.sides, self.embedded.spaces(folder), strict=True):
@@ -87,7 +127,7 @@ class ConditionedModel:
 
 
 def _train_scale(
-    model: ConditionedModel,
+    model: ConditionedEmbedded,
     shares: Float[ndarray, "n k"],
     trained_on: Bool[ndarray, " n"],
     folder: Path,

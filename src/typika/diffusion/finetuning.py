@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from typika.diffusion.checkpoints import (
     without_bars,
 )
 from typika.diffusion.latents import LatentStore
-from typika.diffusion.models import batch_rows, denoiser_folder
+from typika.diffusion.models import batch_rows, denoiser_folder, save_tensors
 from typika.diffusion.sampling import sample
 from typika.diffusion.schedule import alpha_sigma
 from typika.diffusion.stable import Placement, StableConfig, StableDenoiser
@@ -53,17 +53,41 @@ from typika.files import whole_file, whole_folder, write_text
 LORA_TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]  # the projections of every attention
 LOGS = 200  # rows of metrics.jsonl over a whole training
 PLACES = 1 << 20  # more than any batch has: generators of two steps never meet
+LEARNED = "condition/projection.safetensors"  # in a folder of its own: not taken for LoRA weights
+
+
+@runtime_checkable
+class Conditionings(Protocol):
+    """What an image may be shown with, by number: texts, or conditions through a projection."""
+
+    @property
+    def learned(self) -> Mapping[str, nn.Parameter]:
+        """What of it is fitted with the network, by names that no weight of the network has."""
+        ...
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Conditionings:
+        """The same on a device; what is learned is a copy."""
+        ...
+
+    def __getitem__(self, index: Int[Tensor, " n"]) -> Conditioning:
+        """What the network reads under some of them."""
+        ...
+
+    def inputs(self, index: Int[Tensor, " n"], height: int, width: int) -> dict[str, Any]:
+        """Arguments of the network for images of `height` x `width` cells."""
+        ...
 
 
 @dataclass(frozen=True)
 class Texts:
     """Every distinct prompt, and which of them stand for an image.
 
-    given: all prompts' embeddings; own: (n,) the label's prompt of each image of the collection;
-    nested: for each image its further prompts; null: the prompt of no label.
+    given: all prompts' embeddings, or conditions in their place; own: (n,) the label's prompt of
+    each image of the collection; nested: for each image its further prompts; null: the prompt of
+    no label.
     """
 
-    given: Conditioning
+    given: Conditionings
     own: Int[ndarray, " n"]
     nested: Sequence[Sequence[int]]
     null: int
@@ -161,7 +185,7 @@ def crop_side(config: StableConfig, cell: int) -> int:
 
 
 def denoising_loss(
-    network: nn.Module, example: Example, texts: Conditioning, checkpoint: Checkpoint
+    network: nn.Module, example: Example, texts: Conditionings, checkpoint: Checkpoint
 ) -> Float[Tensor, " b"]:
     """Mean squared error of each image's prediction, ε or v as the checkpoint predicts."""
     levels = torch.from_numpy(checkpoint.levels.astype(np.float32)).to(example.clean.device)
@@ -203,8 +227,8 @@ class Finetuning:
 
     @property
     def result(self) -> Path:
-        """Where the finetuned weights go: a diffusers network, or LoRA weights."""
-        return self.place / self.config.finetune
+        """Where the finetuned weights go: a diffusers network, LoRA weights, or a projection."""
+        return finetuned_folder(self.config, self.folder, self.fold)
 
     def run(self) -> list[dict[str, Any]]:
         """Finetune, or go on; returns the rows of metrics.jsonl. All ranks call this."""
@@ -215,6 +239,11 @@ class Finetuning:
         return rows
 
 
+def finetuned_folder(config: StableConfig, folder: Path, fold: str = "") -> Path:
+    """Where under a run folder the finetuned weights lie."""
+    return denoiser_folder(folder, fold) / config.finetune
+
+
 def finetuned(checkpoint: Checkpoint, config: StableConfig, folder: Path, fold: str = "") -> Any:
     """The network that scoring uses: as downloaded, finetuned, or with LoRA weights merged in.
 
@@ -223,7 +252,7 @@ def finetuned(checkpoint: Checkpoint, config: StableConfig, folder: Path, fold: 
     """
     if config.finetune == "none":
         return checkpoint.unet()
-    place = denoiser_folder(folder, fold) / config.finetune
+    place = finetuned_folder(config, folder, fold)
     if not place.is_dir():
         raise ModelError(f"{place}: not there; run `typika train` on this run first")
     if config.finetune == "full":
@@ -251,14 +280,16 @@ class _Loop:
         if device.type == "cuda":
             self.unet = self.unet.to(memory_format=torch.channels_last)
         self.texts = self.lessons.texts.given.to(device, torch.float32)
-        parameters = {
+        weights = {
             name: value for name, value in self.unet.named_parameters() if value.requires_grad
         }
         self.optimiser = optimiser_config(self.config)
-        self.trainer = Trainer(parameters, self.optimiser)
+        self.trainer = Trainer({**weights, **self.texts.learned}, self.optimiser)
         self.recent: list[Tensor] = []  # losses of steps not yet logged
         self.start = self._restore()
-        self.network = self.accelerator.prepare_model(self.unet, device_placement=False)
+        self.network = self.unet
+        if weights:  # a network that learns nothing has no gradients to share between ranks
+            self.network = self.accelerator.prepare_model(self.unet, device_placement=False)
         share = -(-self.lessons.batch // self.world.size)
         start = min(self.config.at_once or share, share)
         self.at_once = BatchSize("finetuning", start, device, job.folder)
@@ -296,12 +327,15 @@ class _Loop:
     def _shared_gradients(self, example: Example) -> Tensor:
         """The same on one of several ranks, which cannot try again: the others would not wait."""
         try:
-            return self._gradients(example, self.at_once.size)
+            loss = self._gradients(example, self.at_once.size)
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"finetuning: {self.at_once.size} images at once do not fit into the memory of "
                 f"{self.job.placement.device}; set model.at_once lower and start again"
             ) from error
+        for weight in self.texts.learned.values():  # which the network's wrapping does not share
+            weight.grad = self.accelerator.reduce(weight.grad, "mean")
+        return loss
 
     def _gradients(self, example: Example, at_once: int) -> Tensor:
         """Gradients of the mean loss of the step's batch, from this rank's images, in calls."""
@@ -393,10 +427,9 @@ class _Loop:
 
     def _sampler(self) -> StableDenoiser:
         device = self.job.placement.device
-        texts = self.lessons.texts
-        order = [*self.job.contexts, texts.null]
-        pooled = None if texts.given.pooled is None else texts.given.pooled[order]
-        given = Conditioning(texts.given.states[order], pooled).to(device, torch.float32)
+        order = torch.tensor([*self.job.contexts, self.lessons.texts.null], device=device)
+        with torch.no_grad():
+            given = self.texts[order]
         return StableDenoiser(
             self.job.checkpoint, self.unet.eval(), given, self.job.labels, self.config, device
         )
@@ -410,6 +443,8 @@ class _Loop:
         if self.world.leads:
             with whole_folder(self.job.result) as temporary:
                 _export(self.unet, self.config, temporary)
+                if self.texts.learned:
+                    save_tensors(dict(self.texts.learned), temporary / LEARNED)
                 text = json.dumps(self.trainer.history)
                 (temporary / "metrics.json").write_text(text, encoding="utf-8")
             for path in self._checkpoints:
@@ -456,11 +491,10 @@ def _accelerator(job: Finetuning) -> Any:
 
 def _trainable(checkpoint: Checkpoint, config: StableConfig) -> Any:
     """The network with the right weights open to training."""
-    unet = checkpoint.unet()
+    unet = checkpoint.unet().requires_grad_(config.finetune == "full")
     if config.finetune == "lora":
         from peft import LoraConfig
 
-        unet.requires_grad_(False)
         # The start of the corrections is drawn by name, whatever was drawn before.
         torch.manual_seed(0)
         unet.add_adapter(
@@ -471,18 +505,18 @@ def _trainable(checkpoint: Checkpoint, config: StableConfig) -> Any:
                 target_modules=LORA_TARGETS,
             )
         )
-    else:
-        unet.requires_grad_(True)
     if config.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.train()
 
 
 def _export(unet: Any, config: StableConfig, folder: Path) -> None:
-    """Write weights as others load them: a diffusers network, or diffusers' LoRA file."""
+    """Write weights as others load them: a diffusers network, diffusers' LoRA file, or none."""
     if config.finetune == "full":
         with without_bars():
             unet.save_pretrained(folder, safe_serialization=True)
+        return
+    if config.finetune == "none":
         return
     from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
     from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers

@@ -6,6 +6,7 @@ Legend: `n` samples, `c h w` latent channels and grid, `s` steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,8 +16,30 @@ from torch import Tensor
 from typika.diffusion.denoiser import NULL, Denoiser, Draws
 from typika.diffusion.schedule import TIMESTEPS, alpha_sigma, stable_diffusion_log_snr
 from typika.errors import ConfigError
+from typika.files import text_digest
 
 Level = Float[Tensor, " 1"]
+
+BLOCK = 8  # images that are always drawn together, so that what a killed run lacks is the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawConfig:
+    """What is drawn of each label."""
+
+    images: int = 100  # of each label at each guidance
+    # Each image starts from the same noise at every guidance; the first is reported on foremost.
+    guidance: tuple[float, ...] = (7.5, 3.0, 1.0)
+    steps: int = 50
+
+    def __post_init__(self) -> None:
+        sampling_timesteps(self.steps)
+        if self.images < 1:
+            raise ConfigError(f"images={self.images}: need at least 1 of each label")
+        if not self.guidance or min(self.guidance) < 0:
+            raise ConfigError(f"guidance={self.guidance}: need one or more numbers from 0 up")
+        if len({f"{one:g}" for one in self.guidance}) < len(self.guidance):
+            raise ConfigError(f"guidance={self.guidance}: names one twice")
 
 
 def sampling_timesteps(n_steps: int) -> Int[np.ndarray, " s"]:
@@ -88,6 +111,13 @@ def sample(
         predicted = guided(denoiser, latent, level, both, guidance)
         latent = ddim_step(latent, predicted, level, following(levels, step))
     return latent
+
+
+def start_noise(seed: int, label: str, number: int, shape: tuple[int, ...]) -> Tensor:
+    """The noise that an image is drawn from: its own, whatever is drawn beside it."""
+    digest = text_digest(f"{seed}\0draw\0{label}\0{number}")
+    generator = torch.Generator().manual_seed(int(digest[:15], 16))
+    return torch.randn(shape, generator=generator)
 
 
 @torch.inference_mode()

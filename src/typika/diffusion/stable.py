@@ -259,13 +259,16 @@ class StableDenoiser:
         self._falling = -torch.from_numpy(checkpoint.levels.astype(np.float32)).to(self.device)
         reference = torch.from_numpy(stable_diffusion_log_snr().astype(np.float32))
         self._reference = reference.to(self.device)
-        generator = torch.Generator().manual_seed(config.feature_step)
-        shape = (config.feature_draws, self.channels, CANVAS, CANVAS)
-        self._feature_noise = torch.randn(shape, generator=generator)
 
     def encode(self, image: Image.Image) -> Latent:
         """The mean of the autoencoder's posterior."""
         return self.autoencoder.encode(image)[: self.channels].to(self.device)
+
+    @cached_property
+    def _feature_noise(self) -> Draws:
+        generator = torch.Generator().manual_seed(self.config.feature_step)
+        shape = (self.config.feature_draws, self.channels, CANVAS, CANVAS)
+        return torch.randn(shape, generator=generator)
 
     @cached_property
     def autoencoder(self) -> Autoencoder:

@@ -24,12 +24,20 @@ from typika import parallel, ranks
 from typika.collection.images import ImageCollection
 from typika.collection.prompts import PromptTemplate
 from typika.diffusion.batches import BatchSize
-from typika.diffusion.checkpoints import Checkpoint
+from typika.diffusion.checkpoints import Checkpoint, Conditioning
 from typika.diffusion.denoiser import Denoiser, Latent
 from typika.diffusion.embedded import EmbeddedConfig
-from typika.diffusion.finetuning import Finetuning, Lessons, Texts, finetuned
+from typika.diffusion.finetuning import (
+    LEARNED,
+    Finetuning,
+    Lessons,
+    Texts,
+    finetuned,
+    finetuned_folder,
+)
 from typika.diffusion.latents import LatentStore, n_parts, part_path, part_rows, write_part
 from typika.diffusion.models import EmbeddedModel
+from typika.diffusion.projection import Projection
 from typika.diffusion.stable import (
     CANVAS,
     Autoencoder,
@@ -168,8 +176,22 @@ class StableModel:
         if self.config.finetune == "none":
             return []
         texts, contexts = self._texts(collection)
+        return self.finetune(texts, trained_on, collection.labels, contexts, folder)
+
+    def finetune(
+        self,
+        texts: Texts,
+        trained_on: Bool[ndarray, " n"],
+        labels: tuple[str, ...],
+        contexts: Sequence[int],
+        folder: Path,
+    ) -> list[dict[str, Any]]:
+        """Finetune on the images marked, shown with `texts`; all ranks together.
+
+        labels, contexts: the names and numbers of what sheets of samples show.
+        """
         lessons = Lessons(
-            LatentStore(self._latents_path(folder), len(collection)),
+            LatentStore(self._latents_path(folder), len(trained_on)),
             np.flatnonzero(trained_on),
             texts,
             self.config,
@@ -178,9 +200,8 @@ class StableModel:
             self.checkpoint.cell,
         )
         job = Finetuning(
-            self.checkpoint, lessons, collection.labels, contexts, self.placement, folder,
-            self.fold,
-        )  # fmt: skip
+            self.checkpoint, lessons, labels, contexts, self.placement, folder, self.fold
+        )
         with self._threads():
             return job.run()
 
@@ -213,16 +234,37 @@ class StableModel:
     def denoisers(
         self, labels: tuple[str, ...], folder: Path, texts: tuple[str, ...] = ()
     ) -> tuple[Denoiser, ...]:
-        """The network under the labels' prompts, then under texts, ready to score."""
+        """The network under the labels' prompts, then under texts, ready to score.
+
+        One that was fitted along a condition knows neither: all of them are the null to it.
+        """
+        learned = self.projection_path(folder)
+        if learned.exists():
+            projection = Projection.read(learned, self.null_prompt())
+            given = projection.under(torch.zeros(len(labels) + len(texts) + 1, len(projection)))
+        else:
+            prompts = [*map(self.prompts.text, labels), *texts, self.prompts.null_text]
+            given = self.checkpoint.embed(prompts, self.placement.device)
+        return (self.denoiser(self.network(folder), given, labels),)
+
+    def network(self, folder: Path) -> Any:
+        """The network of a trained run, on its device."""
         unet = finetuned(self.checkpoint, self.config, folder, self.fold)
-        unet = placed(unet, self.placement, compiled=self.config.compile)
-        prompts = [*map(self.prompts.text, labels), *texts, self.prompts.null_text]
-        given = self.checkpoint.embed(prompts, self.placement.device)
-        return (
-            StableDenoiser(
-                self.checkpoint, unet, given, labels, self.config, self.placement.device
-            ),
+        return placed(unet, self.placement, compiled=self.config.compile)
+
+    def denoiser(self, unet: Any, given: Conditioning, labels: tuple[str, ...]) -> StableDenoiser:
+        """A network that reads what is given for each label, and last for the null."""
+        return StableDenoiser(
+            self.checkpoint, unet, given, labels, self.config, self.placement.device
         )
+
+    def null_prompt(self) -> Conditioning:
+        """The prompt of no label as the network reads it."""
+        return self.checkpoint.embed([self.prompts.null_text], self.placement.device)
+
+    def projection_path(self, folder: Path) -> Path:
+        """Where the projection lies that a run along a condition has learned."""
+        return finetuned_folder(self.config, folder, self.fold) / LEARNED
 
     def batch_size(self, n_draws: int, folder: Path) -> BatchSize:  # noqa: ARG002
         """Noisy latents of one call: as configured, or as many as fit."""

@@ -12,8 +12,9 @@ the anchors), `w` windows (runs of stretches, or single ones).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,28 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor
 
+from typika import ranks
 from typika.collection.conditions import Condition, read_condition
 from typika.collection.images import ImageCollection
 from typika.diffusion.anchors import Anchors, fit_anchors
-from typika.diffusion.conditioned import ConditionedModel
-from typika.diffusion.schedule import NoiseDesign, noise_design
+from typika.diffusion.batches import BatchSize
+from typika.diffusion.conditioned import ConditionedEmbedded, ConditionedModel
+from typika.diffusion.denoiser import Denoiser
+from typika.diffusion.models import EmbeddedModel, Latents
+from typika.diffusion.schedule import Density, NoiseDesign, noise_design
 from typika.errors import ConfigError, DataError
 from typika.evaluation import wilson
 from typika.files import write_text
 from typika.mining import clusters, patches
 from typika.mining import significance as tests
 from typika.mining.evidence import LEAST_MEMBERS, Members, make_detectors, match
-from typika.mining.pipeline import Mining, embedded_model, training_images
+from typika.mining.pipeline import Mining, training_images
 from typika.mining.scores import mined_parts, mined_rows, score_path
+from typika.mining.scoring import density, pilot_densities, scored_together
 from typika.mining.stages import compared, fitted_to, original_pixels, patch_features, thumbnails
-from typika.mining.typicality import unit_gains
+from typika.mining.typicality import context_gains
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_csv, write_parquet
 
@@ -102,8 +109,15 @@ class Along:
 
     @property
     def model(self) -> ConditionedModel:
-        """The embedded model with a head for each anchor."""
-        return ConditionedModel(embedded_model(self.mining.config), len(self.anchors))
+        """The model that the configuration asks for, with anchors in the place of labels."""
+        own = self.mining.model
+        if isinstance(own, EmbeddedModel):
+            return ConditionedEmbedded(own, len(self.anchors))
+        from typika.diffusion.conditioned_stable import ConditionedStable
+        from typika.diffusion.stable_model import StableModel
+
+        assert isinstance(own, StableModel)
+        return ConditionedStable(own, len(self.anchors))
 
     def stretches(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "s d"]]:
         """The stretch of each image (-1 without a condition), and a value in each stretch."""
@@ -135,51 +149,81 @@ def train(along: Along) -> None:
     """Fit the denoiser of each scale along the condition."""
     mining = along.mining
     rows = along.model.train(along.shares, along.trained_on, mining.folder, mining.workers)
+    if not ranks.world().leads:
+        return
     write_text(mining.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def score(along: Along) -> None:
     """Write the map of every image at its own condition and at every anchor, part by part."""
     mining, collection = along.mining, along.collection
+    densities = pilot_densities(mining, np.flatnonzero(along.known), partial(_pilot, along))
     missing = [
         part
         for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
-    hands = max(1, min(len(missing), 4 * mining.workers if mining.workers > 1 else 1))
-    tasks = [(along, missing[hand::hands]) for hand in range(hands)]
+    missing = ranks.world().share(missing)
+    workers = mining.model.workers(mining.workers)
+    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
+    tasks = [(along, densities, missing[hand::hands]) for hand in range(hands)]
     total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=mining.workers, name="Scoring", total=total)
+    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
 
 
-def _score_parts(along: Along, parts: list[int], advance: Advance) -> None:
-    mining, collection, model = along.mining, along.collection, along.model
-    config = mining.config.score
-    scales = list(
-        zip(
-            model.denoisers(mining.folder),
-            model.embedded.latents(len(collection), mining.folder),
-            strict=True,
-        )
-    )
-    designs = [
-        noise_design(
-            config.design, config.n_draws, store.channels, mining.config.seed * 107 + number,
-            density=None, side=model.embedded.canvas,
-        )
-        for number, (_, store) in enumerate(scales)
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class Scale:
+    """One denoiser under any mixtures of anchors, the latents it scores, and their noise."""
+
+    under: Callable[[Float[ndarray, "j k"]], Denoiser]
+    latents: Latents
+    design: NoiseDesign
+
+
+def open_scales(along: Along, densities: Sequence[Density]) -> tuple[Scale, ...]:
+    """Every denoiser of a trained run, ready to score."""
+    mining, config, scales = along.mining, along.mining.config.score, []
+    stores = mining.model.latents(len(along.collection), mining.folder)
+    for number, under in enumerate(along.model.denoisers(mining.folder)):
+        denoiser = under(np.eye(len(along.anchors)))
+        design = noise_design(
+            config.design, config.n_draws, denoiser.channels, mining.config.seed * 107 + number,
+            density=densities[number] if densities else None, side=mining.model.canvas,
+        ).to(denoiser.device)  # fmt: skip
+        scales.append(Scale(under, stores[number], design))
+    return tuple(scales)
+
+
+def _pilot(along: Along, rows: Int[ndarray, " n"], advance: Advance) -> list[Density]:
+    """How often each level is to be drawn, by images under their own conditions."""
+    mining, found = along.mining, []
+    stores = mining.model.latents(len(along.collection), mining.folder)
+    denoisers = along.model.denoisers(mining.folder)
+    for number, (under, store) in enumerate(zip(denoisers, stores, strict=True)):
+        looks = ((row, under(along.shares[row][None]), 0) for row in rows.tolist())
+        found.append(density(mining, store, number, looks, advance))
+    return found
+
+
+def _score_parts(
+    along: Along, densities: Sequence[Density], parts: Sequence[int], advance: Advance
+) -> None:
+    if not parts:
+        return
+    mining, scales = along.mining, open_scales(along, densities)
+    batch = mining.model.batch_size(mining.config.score.n_draws, mining.folder)
     for part in parts:
-        records = []
-        for row in mined_rows(mining, collection, part):
-            if along.known[row]:
-                mixtures = np.concatenate([along.shares[row][None], np.eye(len(along.anchors))])
-                found = [
-                    profile(under(mixtures), store.latent(row), design)
-                    for (under, store), design in zip(scales, designs, strict=True)
-                ]
-                records.append({"row": row, **_joined(found)})
-            advance(1)
+        rows = mined_rows(mining, along.collection, part)
+        own = [row for row in rows if along.known[row]]
+        found = {}
+        for group in scored_together(scales[0].latents, own, mining.model.in_turn):
+            chosen = [own[place] for place in group]
+            of_scales = [_profiles(along, scale, chosen, batch) for scale in scales]
+            for place, row in enumerate(chosen):
+                found[row] = {"row": row, **_joined([scale[place] for scale in of_scales])}
+            advance(len(chosen))
+        advance(len(rows) - len(own))
+        records = [found[row] for row in own]
         write_parquet(pa.Table.from_pylist(records, schema=MAPS), score_path(mining.folder, part))
 
 
@@ -194,25 +238,38 @@ MAPS = pa.schema(
     }
 )
 
-
-@torch.inference_mode()
-def profile(
-    denoiser: Any, latent: torch.Tensor, design: NoiseDesign
-) -> tuple[Float[ndarray, "j h w"], Float[ndarray, "h w"]]:
-    """T of an image under each of a denoiser's labels, and the standard error of the first."""
-    units = torch.arange(design.n_units)
-    canvas = design.noise(latent.shape[1], latent.shape[2])
-    contexts = torch.arange(len(denoiser.labels)).expand(len(units), -1)
-    gains = unit_gains(
-        denoiser, latent.expand(len(units), -1, -1, -1), canvas[units], design.quantile[units],
-        contexts, pairs=design.pairs,
-    ) * design.weight[units][:, None, None]  # fmt: skip
-    mean = gains.double().mean(dim=1)
-    error = gains[0].double().std(dim=0) / len(units) ** 0.5
-    return mean.numpy(), error.numpy()
+Profile = tuple[Float[ndarray, "j h w"], Float[ndarray, "h w"]]
 
 
-def _joined(found: list[tuple[ndarray, ndarray]]) -> dict[str, Any]:
+def _profiles(along: Along, scale: Scale, rows: Sequence[int], batch: BatchSize) -> list[Profile]:
+    """T of images of one shape, each at its own condition and then at every anchor."""
+    anchors = np.eye(len(along.anchors))
+    denoiser = scale.under(np.concatenate([along.shares[list(rows)], anchors]))
+    latents = torch.stack([scale.latents.latent(row) for row in rows])
+    latents = latents.contiguous(memory_format=torch.channels_last).to(denoiser.device)
+    return batch.attempt(partial(profiles, denoiser, latents, scale.design))
+
+
+def profiles(
+    denoiser: Denoiser, latents: Float[Tensor, "b c h w"], design: NoiseDesign, at_once: int
+) -> list[Profile]:
+    """T of each image under its own label and all common ones, and the first one's error.
+
+    The denoiser's labels are one for each of the b images, then those that all have in common.
+    at_once: most noisy latents of one call.
+    """
+    own = torch.arange(len(latents))[:, None]
+    common = torch.arange(len(latents), len(denoiser.labels)).expand(len(latents), -1)
+    gains = context_gains(denoiser, latents, torch.cat([own, common], dim=1), design, at_once)
+    found = []
+    for one in gains:
+        values = torch.from_numpy(one).double()
+        error = values[0].std(dim=0) / values.shape[1] ** 0.5
+        found.append((values.mean(dim=1).numpy(), error.numpy()))
+    return found
+
+
+def _joined(found: Sequence[Profile]) -> dict[str, Any]:
     """The mean over scales on the finest grid; errors of scales are independent."""
     height, width = max((error.shape for _, error in found), key=np.prod)
     maps = np.mean(

@@ -11,7 +11,7 @@ Legend: `n` patches, `u` units of a noise design, `h w` cells of a map.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 REENCODING = "re-encoding"
 NUISANCES = ("brightness", "tint", "resolution")
+FINEST = "finest noise"
 COARSER = "coarser noise"  # all but the finest third of the noise levels
 DRAWS = 400  # resamplings of an interval
 TOUCH = 0.02  # of the short side: how near to an edge a patch touches it
@@ -43,6 +44,7 @@ PLACE = 0.025  # of width and height: how far from one place a patch still lies 
 FIXED = 0.6  # share of the images that has to have a patch at one place
 REPEATED = 10  # images that say whether a place is fixed
 TRIED = 4  # patches that have to be scored again
+SECOND = 4  # times as many patches of a cluster for which the first few do not tell
 LEAST = 5  # patches of a cluster whose places say something
 FADES = 0.5  # share of typicality, or of what others keep, below which it fades ...
 DIES = 0.3  # ... and below which it dies, as subtle elements do not
@@ -294,7 +296,7 @@ def _finest(one: Evidence, keep: float) -> Row | None:
         f"{_percent(left)} of the typicality comes from the middle and the coarsest noise; of the "
         f"median cluster {keep:.0%}."
     )
-    return _row(one, "finest noise", left, FADES * keep, left.high < FADES * keep, text)
+    return _row(one, FINEST, left, FADES * keep, left.high < FADES * keep, text)
 
 
 def _nuisance(one: Evidence, name: str) -> Row | None:
@@ -331,9 +333,10 @@ def badges(
 ) -> pa.Table:
     """Test the first clusters of each label of a run for being artefacts (`BADGES`).
 
-    patches, clusters: the tables of the cluster stage. Costs, for each label, two to three times
-    scoring `config.images` images: with the embedded model 20 to 40 s of one core for four
-    labels, with Stable Diffusion what scoring so many images takes there.
+    patches, clusters: the tables of the cluster stage. Clusters for which the first few patches do
+    not tell are looked at again, on more. Costs, for each label, two to three times scoring
+    `config.images` images, and twice that at most: with the embedded model 20 to 40 s of one core
+    for four labels, with Stable Diffusion what scoring so many images takes there.
     """
     config = config or ArtefactConfig()
     tested, random = clusters_of(collection, patches, clusters, config)
@@ -344,11 +347,28 @@ def badges(
     looks, others = _looks(mining, collection, tested)
     follows = [_follows(one, looks, others) for one in tested]
     common = common_look([looks[row] for row in others])
-    jobs = _jobs(tested, follows, config)
-    again = scored_again(mining, collection, common, jobs)
-    left = _left_of(mining, tested, again)
-    found = zip(tested, follows, left, strict=True)
-    return judge([Evidence(one, random[one.label], *rest) for one, *rest in found])
+    again: dict[int, Maps] = {}
+    judged, asked = BADGES.empty_table(), list(range(len(tested)))
+    for wanted in (config.members, SECOND * config.members):
+        jobs = _jobs(tested, follows, asked, set(again), config.images, wanted)
+        if not jobs:
+            break
+        again |= scored_again(mining, collection, common, jobs)
+        found = zip(tested, follows, _left_of(mining, tested, again), strict=True)
+        judged = judge([Evidence(one, random[one.label], *rest) for one, *rest in found])
+        asked = undecided(judged, tested)
+    return judged
+
+
+def undecided(judged: pa.Table, tested: Sequence[Cluster]) -> list[int]:
+    """Which clusters look as if their typicality faded, on too few patches to tell."""
+    unclear = {
+        (row["label"], row["cluster"])
+        for row in judged.to_pylist()
+        if row["badge"] in (REENCODING, FINEST, *NUISANCES)
+        and row["value"] < row["threshold"] <= row["high"]
+    }
+    return [number for number, one in enumerate(tested) if (one.label, one.number) in unclear]
 
 
 def clusters_of(
@@ -429,20 +449,31 @@ def _follows(
 
 
 def _jobs(
-    tested: Sequence[Cluster], follows: Sequence[Mapping[str, Estimate]], config: ArtefactConfig
+    tested: Sequence[Cluster],
+    follows: Sequence[Mapping[str, Estimate]],
+    asked: Sequence[int],
+    known: Set[int],
+    most: int,
+    wanted: int,
 ) -> list[Job]:
-    """The images that are changed, and how: as the clusters whose patches they hold suggest."""
+    """The images that are changed, and how: as the clusters whose patches they hold suggest.
+
+    asked: the clusters in question; known: images that were changed before; most: images of a
+    label; wanted: patches of each cluster.
+    """
     jobs = []
     for label in dict.fromkeys(one.label for one in tested):
-        own = [number for number, one in enumerate(tested) if one.label == label]
+        own = [number for number in asked if tested[number].label == label]
+        if not own:
+            continue
         cluster = np.concatenate([np.full(len(tested[one].row), one) for one in own])
         rank = np.concatenate([np.arange(len(tested[one].row)) for one in own])
         row = np.concatenate([tested[one].row for one in own])
-        for image in covering(cluster, rank, row, config.images, config.members):
-            present = np.unique(cluster[row == image])
-            wanted = {name for one in present for name in suspicions(tested[one], follows[one])}
-            changes = (REENCODING, *sorted(wanted))
-            jobs.append(Job(image, changes))
+        new = ~np.isin(row, list(known))
+        for image in covering(cluster[new], rank[new], row[new], most, wanted):
+            present = [one for one, other in enumerate(tested) if image in other.row]
+            found = {name for one in present for name in suspicions(tested[one], follows[one])}
+            jobs.append(Job(image, (REENCODING, *sorted(found))))
     return jobs
 
 

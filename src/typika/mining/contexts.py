@@ -271,7 +271,7 @@ class ContextScorer:
             contexts = self.job.contexts(label, self.n_labels)
             if not contexts:  # a label that nothing is asked of, with no classifier
                 contexts = (label,)
-            for group in scored_together(self.scales[0], own, in_turn):
+            for group in scored_together(self.scales[0].latents, own, in_turn):
                 chosen = [own[place] for place in group]
                 gains = [self.gains(scale, chosen, contexts) for scale in self.scales]
                 for place, row in enumerate(chosen):

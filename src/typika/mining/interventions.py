@@ -20,6 +20,7 @@ from typika.mining.descriptors import ground, lab_of, rgb_of, small_copy
 
 QUALITY = 75  # of the JPEG that an image is sent through
 BORDER = 0.05  # of the short side: the strip on all four sides that is painted over
+WHITE = 75.0  # L at which a cast is measured and taken away
 CONTRAST_FLOOR = 5.0  # spread of L below which contrast is not stretched
 
 
@@ -103,11 +104,17 @@ def relit(image: Image.Image, common: Look) -> Image.Image:
 
 
 def untinted(image: Image.Image, common: Look) -> Image.Image:
-    """The cast moved to the common one: the same step in a and b everywhere."""
-    step: Float[ndarray, " 2"] = np.subtract(common.cast, Look.of(image).cast)
-    lab = lab_of(np.asarray(image))
-    lab[..., 1:] += step.astype(np.float32)
-    return Image.fromarray(rgb_of(lab))
+    """The cast moved to the common one by a gain of each channel (von Kries 1902).
+
+    Faded dyes and coloured lamps multiply, so black stays black. The gains are of sRGB values:
+    but near black, they stand for gains of light.
+    """
+    own = Look.of(image)
+    lab = np.array([[[WHITE, *own.cast], [WHITE, *common.cast]]], np.float32)
+    [[before, after]] = rgb_of(lab).astype(np.float64)
+    gain = after / np.maximum(before, 1)
+    values: Float[ndarray, "H W 3"] = np.asarray(image) * gain
+    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
 
 
 def resampled(image: Image.Image, common: Look) -> Image.Image:

@@ -146,6 +146,11 @@ class MiningConfig:
             raise ConfigError("racing is for Stable Diffusion; the embedded model needs none")
 
     @property
+    def n_anchors(self) -> int:
+        """Anchors of a condition in the place of labels; none where images have labels."""
+        return 0
+
+    @property
     def ranked_by(self) -> Literal["null", "others"]:
         """Which map of the score tables ranks patches."""
         return "null" if self.baseline.of_maps else self.score.against

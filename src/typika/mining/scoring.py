@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,7 +121,7 @@ class Scorer:
         """Maps of some images for their labels, of every scale."""
         contexts = [self.contexts(label) for label in labels]
         found: list[list[ImageTypicality]] = [[] for _ in rows]
-        for group in scored_together(self.scales[0], rows, self.in_turn):
+        for group in scored_together(self.scales[0].latents, rows, self.in_turn):
             for scale in self.scales:
                 latents = torch.stack([scale.latents.latent(rows[place]) for place in group])
                 latents = latents.contiguous(memory_format=torch.channels_last)
@@ -183,11 +183,11 @@ def open_scales(
     return tuple(scales)
 
 
-def scored_together(scale: Scale, rows: Sequence[int], in_turn: bool) -> list[list[int]]:
+def scored_together(latents: Latents, rows: Sequence[int], in_turn: bool) -> list[list[int]]:
     """Places in `rows` of images that are scored together: each alone, or those of one shape."""
     if in_turn:
         return [[place] for place in range(len(rows))]
-    return of_one_shape([tuple(scale.latents.latent(row).shape) for row in rows])
+    return of_one_shape([tuple(latents.latent(row).shape) for row in rows])
 
 
 def open_rivals(mining: Mining, collection: ImageCollection) -> Rivals:
@@ -226,16 +226,23 @@ def level_densities(mining: Mining, collection: ImageCollection) -> tuple[Densit
 
     The levels at which typicality varies more are drawn more often, and count less each.
     """
+    mined = np.flatnonzero(collection.in_split(mining.config.collection.mine))
+    return pilot_densities(mining, mined, partial(_pilot, mining, collection))
+
+
+def pilot_densities(
+    mining: Mining,
+    mined: Int[ndarray, " n"],
+    look: Callable[[Int[ndarray, " m"], Advance], list[Density]],
+) -> tuple[Density, ...]:
+    """The same of a model that `look` asks about some of the images `mined`; see `density`."""
     config, seed = mining.config.score, mining.config.seed
     if config.design != "importance":
         return ()
     path = mining.folder / "scores" / "levels.json"
     if ranks.world().leads and not path.exists():
-        mined = np.flatnonzero(collection.in_split(mining.config.collection.mine))
         rows = np.sort(np.random.default_rng([seed, 11]).permutation(mined)[: config.pilot])
-        found = run_tasks(
-            _pilot, [(mining, collection, rows)], workers=1, name="Looking", total=len(rows)
-        )[0]
+        found = run_tasks(look, [(rows,)], workers=1, name="Looking", total=len(rows))[0]
         write_text(path, json.dumps([density.height for density in found]) + "\n")
     ranks.wait()
     heights = json.loads(path.read_text(encoding="utf-8"))
@@ -248,23 +255,38 @@ def _pilot(
     from typika.mining.pipeline import folds
 
     # How levels vary is the same for both models of a cross-fit: the first is asked.
-    model, config = folds(mining, collection)[0].mining.model, mining.config
-    stores = model.latents(len(collection), mining.folder)
-    denoisers = model.denoisers(collection.labels, mining.folder)
-    batch = model.batch_size(config.score.n_draws, mining.folder)
+    first = folds(mining, collection)[0].mining
+    stores = first.model.latents(len(collection), mining.folder)
+    denoisers = first.model.denoisers(collection.labels, mining.folder)
     found = []
     for number, (denoiser, store) in enumerate(zip(denoisers, stores, strict=True)):
-        variance = []
-        for row in rows:
-            latent = store.latent(int(row))[None].to(denoiser.device)
-            label = torch.tensor([int(collection.label_index[row])])
-            # Noise of its own for each image, so that the error of the noise averages out too.
-            seed = (config.seed * 109 + number) * 1_000_003 + int(row)
-            measure = partial(level_spread, denoiser, latent, label, seed, model.canvas)
-            variance.append(batch.attempt(measure))
-            advance(1 if number == 0 else 0)
-        found.append(Density.following(np.sqrt(np.mean(variance, axis=0)).tolist()))
+        looks = ((row, denoiser, int(collection.label_index[row])) for row in rows.tolist())
+        found.append(density(first, store, number, looks, advance))
     return found
+
+
+def density(
+    mining: Mining,
+    store: Latents,
+    number: int,
+    looks: Iterable[tuple[int, Denoiser, int]],
+    advance: Advance,
+) -> Density:
+    """How often each level is to be drawn at one scale, by how typicality varies in some images.
+
+    number: of the scale. looks: the row of each image, a denoiser, and the image's label there.
+    """
+    model, variance = mining.model, []
+    batch = model.batch_size(mining.config.score.n_draws, mining.folder)
+    for row, denoiser, label in looks:
+        latent = store.latent(row)[None].to(denoiser.device)
+        # Noise of its own for each image, so that the error of the noise averages out too.
+        seed = (mining.config.seed * 109 + number) * 1_000_003 + row
+        own = torch.tensor([label])
+        measure = partial(level_spread, denoiser, latent, own, seed, model.canvas)
+        variance.append(batch.attempt(measure))
+        advance(1 if number == 0 else 0)
+    return Density.following(np.sqrt(np.mean(variance, axis=0)).tolist())
 
 
 def joined_scales(found: Sequence[ImageTypicality]) -> dict[str, TypicalityMap]:

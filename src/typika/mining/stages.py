@@ -79,19 +79,29 @@ def _train_rival(
 def select(mining: Mining) -> None:
     """Choose the typical patches of each label and its controls."""
     collection = mining.collection
-    tasks = [(mining, collection, part) for part in mined_parts(mining, collection)]
-    found = run_tasks(
-        _candidates_of_part, tasks, workers=mining.workers, name="Selecting", total=len(collection)
-    )
-    candidates = pa.concat_tables(found)
-    _require_patches(candidates, collection, mining)
-    label = collection.label_index[candidates["row"].to_numpy()]
+    offers = candidates(mining, collection)
+    label = collection.label_index[offers["row"].to_numpy()]
     chosen = [
-        choose(candidates.filter(pa.array(label == number)), collection, selection, mining)
+        choose(offers.filter(pa.array(label == number)), collection, selection, mining)
         for number in range(len(collection.labels))
         for selection in SELECTIONS
     ]
     write_parquet(pa.concat_tables(chosen), mining.folder / "selected.parquet")
+
+
+def candidates(mining: Mining, collection: ImageCollection) -> pa.Table:
+    """What all images of a scored run offer, typical patches and controls; see `offered`.
+
+    Raises:
+        ConfigError: a mask leaves no patch to some label.
+    """
+    tasks = [(mining, collection, part) for part in mined_parts(mining, collection)]
+    found = run_tasks(
+        _candidates_of_part, tasks, workers=mining.workers, name="Selecting", total=len(collection)
+    )
+    table = pa.concat_tables(found)
+    _require_patches(table, collection, mining)
+    return table
 
 
 def _require_patches(candidates: pa.Table, collection: ImageCollection, mining: Mining) -> None:
@@ -382,7 +392,7 @@ def _group(
         config, seed = mining.config.cluster, mining.config.seed
         tasks.append((vectors[own], images[own], part, config, seed))
     found = run_tasks(
-        _group_label, tasks, workers=mining.workers, name="Grouping", total=len(tasks)
+        group_label, tasks, workers=mining.workers, name="Grouping", total=len(tasks)
     )
     return dict(zip(places, found, strict=True))
 
@@ -406,7 +416,7 @@ def _as_detected(
     return found
 
 
-def _group_label(
+def group_label(
     vectors: Float[ndarray, "n d"],
     images: Int[ndarray, " n"],
     fitted: Bool[ndarray, " n"],
@@ -414,6 +424,7 @@ def _group_label(
     seed: int,
     advance: Advance,
 ) -> tuple[clusters.Groups, clusters.Clustering]:
+    """The partition that is fitted to some patches of a label, and what of all falls where."""
     groups = clusters.fit(vectors[fitted], images[fitted], config, seed)
     advance(1)
     return groups, clusters.assign(vectors, images, groups)

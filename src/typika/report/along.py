@@ -38,7 +38,7 @@ def build_along(
     kind: str,
     condition: str,
     title: str,
-    warnings: Sequence[str],
+    notes: Sequence[str],
     facts: Sequence[tuple[str, str]],
     version: str,
     date: str,
@@ -59,21 +59,19 @@ def build_along(
     sure = sum(one.verdict == VERDICTS[0] for one in found)
     lead = (
         f"{len(rows)} groups of like patches, of which {sure} depend on {condition} in images "
-        f"that the model never saw{', and more may' if len(found) > sure else ''}. "
-        + (
-            "They stand in the order in which they are found along it, and so do their patches."
-            if kind == "number"
-            else "The chart of each shows where it is found."
-        )
+        f"that the model never saw{', and more may' if len(found) > sure else ''}.",
+        "They stand in the order in which they are found along it, and so do their patches."
+        if kind == "number"
+        else "The chart of each shows where it is found.",
     )
     total = sum(one is not None for one in patches["thumbnail"].to_pylist())
     count = sum(len(one.pictures) for one in drawn)
     return AlongPage(
-        title=title, version=version, date=date, lead=lead, warnings=tuple(warnings), found=found,
+        title=title, version=version, date=date, lead=lead, notes=tuple(notes), found=found,
         others=tuple(one for one in drawn if one.verdict not in HOLDING),
         facts=tuple(facts), kind=kind, condition=condition,
-        left_out="" if count == total else (
-            f"The page shows {count:,} of {total:,} patches; patches.parquet holds them all."
+        left_out=() if count == total else (
+            f"The page shows {count:,} of {total:,} patches; patches.parquet holds them all.",
         ),
     )  # fmt: skip
 

@@ -41,11 +41,11 @@ class AlongPage:
     title: str
     version: str
     date: str
-    lead: str
-    warnings: tuple[str, ...]
+    lead: tuple[str, ...]
+    notes: tuple[str, ...]
     found: tuple[ElementRow, ...]  # that depend on the condition
     others: tuple[ElementRow, ...]  # of which it is not shown
     facts: tuple[tuple[str, str], ...]
     kind: str  # number, pair or vector
     condition: str
-    left_out: str
+    left_out: tuple[str, ...]

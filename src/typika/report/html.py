@@ -22,12 +22,14 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.along_records import AlongPage
+from typika.report.bias_records import BiasPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.contrast_records import ContrastPage
 from typika.report.cotypicality_records import CotypicalPage
 from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
+from typika.report.trends_records import TrendsPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -57,19 +59,19 @@ def _write(text: str, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The whole HTML text of a report."""
-    style, script = _template("report.css"), _template("report.js")
-    return (
-        _environment()
-        .from_string(_template("report.html"))
-        .render(
-            page=page,
-            facts=page.facts,
-            style=Markup(style),
-            script=Markup(script),
-            policy=_policy(style, script),
-            data=safe_json(_page_data(page)),
-            images=safe_json([_image_data(image) for image in page.images]),
-        )
+    style, script = _text("report.css"), _text("report.js")
+    return _rendered(
+        "report.html",
+        page=page,
+        about=page.facts,
+        lead=page.summary,
+        notes=page.facts.warnings,
+        facts=page.facts,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        data=safe_json(_page_data(page)),
+        images=safe_json([_image_data(image) for image in page.images]),
     )
 
 
@@ -123,22 +125,53 @@ def render_contrast(page: ContrastPage) -> str:
     return _without_script(page, "contrast.html", "compare.css", "evaluation.css", "contrast.css")
 
 
+def write_trends(page: TrendsPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_trends(page), path)
+
+
+def render_trends(page: TrendsPage) -> str:
+    """The whole HTML text of trends, which needs no script."""
+    return _without_script(page, "trends.html", "compare.css", "trends.css")
+
+
+def write_bias(page: BiasPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_bias(page), path)
+
+
+def render_bias(page: BiasPage) -> str:
+    """The whole HTML text of generated against real images, which needs no script."""
+    return _without_script(page, "bias.html", "compare.css", "bias.css")
+
+
 def _without_script(page: Any, name: str, *styles: str) -> str:
     """The HTML text of a page that needs no script; `styles` come after those of the report."""
-    style = "".join(map(_template, ("report.css", *styles)))
-    template = _environment().from_string(_template(name))
-    return template.render(page=page, style=Markup(style), policy=_policy(style)).lstrip()
+    style = "".join(map(_text, ("report.css", *styles)))
+    return _rendered(
+        name,
+        page=page,
+        about=page,
+        lead=page.lead,
+        notes=page.notes,
+        style=Markup(style),
+        policy=_policy(style),
+    )
 
 
-def _environment() -> jinja2.Environment:
+def _rendered(name: str, **values: Any) -> str:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["duration"] = console.duration
-    return environment
+    return environment.get_template(name).render(values).lstrip()
 
 
-def _template(name: str) -> str:
+def _text(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
