@@ -24,12 +24,13 @@ PROMPTS = PromptTemplate(label="A street in the {label}.", null="A street.")
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
-SKIES = ((150, 190, 230), (200, 215, 230), (235, 190, 160), (110, 140, 190))
-HILLS = ((110, 150, 110), (130, 125, 150), (160, 150, 110))
-GROUNDS = ((150, 170, 100), (190, 175, 140), (150, 150, 155), (120, 140, 90))
-WALLS = ((225, 215, 195), (200, 170, 150), (185, 195, 205), (215, 195, 140))
-ROOFS = ((150, 80, 65), (90, 90, 105), (110, 80, 60))
-PAINTS = ((205, 45, 45), (35, 85, 190), (30, 130, 70), (130, 50, 140), (45, 40, 50))
+# Few and far apart, or a network of minutes would mix them.
+SKIES = ((150, 190, 230), (235, 190, 160), (110, 140, 190))
+HILLS = ((110, 150, 110), (130, 125, 150))
+GROUNDS = ((150, 170, 100), (190, 175, 140), (150, 150, 155))
+WALLS = ((225, 215, 195), (200, 170, 150))
+ROOFS = ((150, 80, 65), (90, 90, 105))
+PAINTS = ((205, 45, 45), (35, 85, 190), (30, 130, 70))
 CREAM, POST = (250, 245, 230), (70, 65, 65)
 
 
@@ -112,9 +113,6 @@ def _house(pen: ImageDraw.ImageDraw, rng: np.random.Generator, horizon: int) -> 
     peak = (left + width // 2, top - 9 * FINE)
     roof = ROOFS[int(rng.integers(len(ROOFS)))]
     pen.polygon([(left - 8, top), peak, (right + 8, top)], fill=roof)
-    for share in (0.28, 0.72):
-        middle = left + int(share * width)
-        pen.rectangle([middle - 10, top + 14, middle + 10, top + 38], fill=(90, 110, 130))
 
 
 def draw(pen: ImageDraw.ImageDraw, kind: str, label: str, box: Box, paint: Colour) -> None:

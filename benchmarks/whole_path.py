@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,31 +28,29 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 import typika
-from benchmarks import scenes, small_diffusion
+from benchmarks import scenes, small_diffusion, tiny_checkpoint
 from benchmarks.record import Figure, Result, at_least
 from benchmarks.scenes import KINDS, LABELS, SIDE, Box, Scene
 from benchmarks.translation import purity
 from typika import cotypicality, workflow
 from typika.collection.parallel import ParallelCollection
-from typika.diffusion.checkpoints import Checkpoint
-from typika.diffusion.stable import Autoencoder, StableConfig
-from typika.diffusion.translation import TranslationConfig
+from typika.diffusion.stable import StableDenoiser
+from typika.diffusion.translation import TranslationConfig, inverted, translate_to
 from typika.workflow import MiningRun
 
 # Numbers of collections without a common scene, and their scenes of each label.
 LEARNED, MINED, TRIED, JUDGED, HELD_OUT = 1, 2, 3, 4, 5
-SCENES = {LEARNED: 800, MINED: 24, TRIED: 8, JUDGED: 300, HELD_OUT: 60}
+SCENES = {LEARNED: 800, MINED: 16, TRIED: 4, JUDGED: 300, HELD_OUT: 60}
 
-DEFAULT = TranslationConfig()
 # What is tried on other scenes than those reported: settings that a user can give.
 TRIALS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "guidance 4": {"guidance": 4.0},
-    "guidance 2": {"guidance": 2.0},
-    "attention 0.3": {"attention": 0.3},
-    "features 0.5, attention 0.3": {"features": 0.5, "attention": 0.3},
+    "guidance 2.5": {"guidance": 2.5},
+    "guidance 4, attention 0.8": {"guidance": 4.0, "attention": 0.8},
     "guidance 4, features 0.5, attention 0.3":
         {"guidance": 4.0, "features": 0.5, "attention": 0.3},
+    "guidance 4, inversion in 200 steps": {"guidance": 4.0, "inversion_steps": 200},
 }  # fmt: skip
 
 
@@ -180,15 +177,44 @@ def similarity_outside(scene: Scene, one: Image.Image, other: Image.Image) -> fl
     return float(similarity(one, other)[outside].mean())
 
 
-# --- translations -------------------------------------------------------------------------------
+# --- pictures, and what is seen in them ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """A scene of one label as a picture shows it under another, or the same."""
+
+    scene: Scene
+    source: str
+    target: str
+    picture: Image.Image
+
+
+def scenes_of(collection: int) -> Iterator[View]:
+    """The scenes themselves, each for every other label: what no translation would score."""
+    for label, source in enumerate(LABELS):
+        for number in range(SCENES[collection]):
+            scene = Scene((collection, label, number))
+            for target in LABELS:
+                if target != source:
+                    yield View(scene, source, target, scene.render(source))
+
+
+def views(translations: ParallelCollection) -> Iterator[View]:
+    """All translations."""
+    for row in translations.table.to_pylist():
+        with Image.open(translations.root / row["file_name"]) as picture:
+            picture.load()
+            scene = Scene.of(row["source_name"])
+            yield View(scene, row["source_label"], row["label"], picture)
 
 
 @dataclass(frozen=True)
 class Seen:
     """What the judge sees in element boxes, as shares, and what is left of the rest.
 
-    target: of boxes of translations, the target's form; source: still the source's own form;
-    kind: of boxes by kind, the target's form; outside: SSIM with the source outside the boxes.
+    target: of boxes of translations, the target's form; source: the source's own form; kind: of
+    boxes by kind, the target's form; outside: SSIM with the source outside the boxes.
     """
 
     target: float
@@ -207,44 +233,28 @@ HEAD = (
 )
 
 
-def judged(judge: Judge, translations: ParallelCollection) -> Seen:
-    """Look at every element box of every translation."""
-    crops, wanted, outside = [], [], []
-    for row in translations.table.to_pylist():
-        scene = Scene.of(row["source_name"])
-        with Image.open(translations.root / row["file_name"]) as picture:
-            outside.append(similarity_outside(scene, picture, scene.render(row["source_label"])))
-            for kind, box in scene.boxes().items():
-                crops.append(crop(picture, box))
-                wanted.append((kind, row["label"], row["source_label"]))
-    seen = judge(torch.from_numpy(np.stack(crops)))
-    hits = {
-        kind: [one == (kind, target)
-               for one, (own, target, _) in zip(seen, wanted, strict=True) if own == kind]
-        for kind in KINDS
-    }  # fmt: skip
-    stays = [one == (kind, source) for one, (kind, _, source) in zip(seen, wanted, strict=True)]
-    every = np.concatenate([hits[kind] for kind in KINDS])
-    return Seen(float(every.mean()), float(np.mean(stays)),
-                {kind: float(np.mean(hits[kind])) for kind in KINDS},
-                float(np.mean(outside)))  # fmt: skip
-
-
-def untranslated(judge: Judge, collection: int) -> tuple[float, float]:
-    """Shares of element boxes of the scenes themselves that show their own form, and another's."""
-    scenes_ = [Scene((collection, label, number)) for label in range(len(LABELS))
-               for number in range(SCENES[collection])]  # fmt: skip
-    truth, crops = [], []
-    for scene in scenes_:
-        label = LABELS[scene.seed[1]]
-        for kind, box in scene.boxes().items():
-            truth.append((kind, label))
-            crops.append(crop(scene.render(label), box))
-    seen = judge(torch.from_numpy(np.stack(crops)))
-    own = np.mean([one == two for one, two in zip(seen, truth, strict=True)])
-    other = np.mean([one[0] == kind and one[1] != label
-                     for one, (kind, label) in zip(seen, truth, strict=True)])  # fmt: skip
-    return float(own), float(other)
+def judged(judge: Judge, pictures: Iterable[View]) -> Seen:
+    """Look at every element box of every picture."""
+    crops, outside = [], []
+    wanted: list[tuple[str, View]] = []
+    for view in pictures:
+        source = view.scene.render(view.source)
+        outside.append(similarity_outside(view.scene, view.picture, source))
+        for kind, box in view.scene.boxes().items():
+            crops.append(crop(view.picture, box))
+            wanted.append((kind, view))
+    found = judge(torch.from_numpy(np.stack(crops)))
+    hits: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    stays = []
+    for one, (kind, view) in zip(found, wanted, strict=True):
+        hits[kind].append(one == (kind, view.target))
+        stays.append(one == (kind, view.source))
+    return Seen(
+        target=float(np.mean(np.concatenate(list(hits.values())))),
+        source=float(np.mean(stays)),
+        kind={kind: float(np.mean(values)) for kind, values in hits.items()},
+        outside=float(np.mean(outside)),
+    )
 
 
 @dataclass(frozen=True)
@@ -257,7 +267,7 @@ class Bench:
     def checkpoint(self) -> Path:
         """Trained unless it is there."""
         place = self.folder / "checkpoint"
-        if not (place / "unet").is_dir():
+        if not (place / small_diffusion.RECORD).exists():
             images = scenes.build(self.folder / "learned", SCENES[LEARNED], LEARNED)
             small_diffusion.train(images, place)
         return place
@@ -276,19 +286,20 @@ class Bench:
         out = run.folder / "translations" / _folder_name(config)
         return typika.translate(run, out=out, config=config, device="cpu")
 
-    def through_the_autoencoder(self, collection: int) -> float:
-        """Structural similarity outside the boxes of scenes encoded and decoded: the ceiling."""
-        config = StableConfig(checkpoint=str(self.checkpoint), resolution=SIDE)
-        checkpoint = Checkpoint.open(str(self.checkpoint))
-        autoencoder = Autoencoder(checkpoint, config, torch.device("cpu"))
-        found = []
-        for label, name in enumerate(LABELS):
-            for number in range(SCENES[collection]):
-                scene = Scene((collection, label, number))
-                picture = scene.render(name)
-                mean = autoencoder.encode(picture).chunk(2)[0]
-                found.append(similarity_outside(scene, autoencoder.decode(mean), picture))
-        return float(np.mean(found))
+    def drawn_again(self, collection: int, config: TranslationConfig | None) -> Iterator[View]:
+        """Scenes through the autoencoder alone, or "translated" to the label that they have."""
+        run, mined, model, denoiser = tiny_checkpoint.opened(
+            self.run(collection, "train"), settings(self.checkpoint)
+        )
+        assert isinstance(denoiser, StableDenoiser)
+        (latents,) = model.latents(len(mined), run.folder)
+        for row, name in enumerate(mined.table["file_name"].to_pylist()):
+            label, latent = int(mined.label_index[row]), latents.latent(row)
+            if config is not None:
+                source = inverted(denoiser, latent, label, config)
+                (latent,) = translate_to(denoiser, source, [label], config, at_once=2)
+            picture = denoiser.autoencoder.decode(latent)
+            yield View(Scene.of(name), LABELS[label], LABELS[label], picture)
 
 
 def _folder_name(config: TranslationConfig) -> str:
@@ -342,47 +353,46 @@ def cotypical(bench: Bench, run: MiningRun, config: TranslationConfig) -> tuple[
 
 def measured(bench: Bench) -> Result:
     """Train, choose on some scenes, report on others."""
-    started = time.monotonic()
-    bench.checkpoint  # noqa: B018
-    trained = time.monotonic() - started
+    trained = small_diffusion.Trained.read(bench.checkpoint)
     judge = Judge.learned()
     tried = bench.run(TRIED, "train")
     trials = {
-        name: judged(judge, bench.translated(tried, TranslationConfig(**values)))
+        name: judged(judge, views(bench.translated(tried, TranslationConfig(**values))))
         for name, values in TRIALS.items()
     }
     best = chosen(trials)
     run = bench.run(MINED, "score")
-    configs = {"default": DEFAULT, best: TranslationConfig(**TRIALS[best])}
-    results = {}
-    for name, config in configs.items():
+    results = {"the scenes themselves": judged(judge, scenes_of(MINED)),
+               "encoded and decoded": judged(judge, bench.drawn_again(MINED, None))}  # fmt: skip
+    for name in dict.fromkeys((best, "default")):
+        config = TranslationConfig(**TRIALS[name])
         translations = bench.translated(run, config)
-        results[name] = judged(judge, translations)
+        results[name] = judged(judge, views(translations))
         rows_of(run, translations, bench.folder / f"rows-{_folder_name(config)}.png")
-    pure, note = cotypical(bench, run, configs[best])
-    accuracy, (own, other) = judge.accuracy(), untranslated(judge, MINED)
-    ceiling = bench.through_the_autoencoder(MINED)
-    figures = []
-    for name, seen in reversed(results.items()):
-        suffix = "-default" if name == "default" and best != "default" else ""
-        figures += [
-            at_least(f"target-form{suffix}", seen.target, 0.7, "of element boxes"),
-            at_least(f"outside{suffix}", seen.outside, 0.8, "SSIM with the source"),
-        ]
-    notes = (
+    config = TranslationConfig(**TRIALS[best])
+    results["to the own label"] = judged(judge, bench.drawn_again(MINED, config))
+    pure, note = cotypical(bench, run, config)
+    intro = (
         f"Trained from nothing on {len(LABELS) * SCENES[LEARNED]:,} scenes of {SIDE} pixels "
         f"({small_diffusion.SmallConfig().images:,} images seen by the denoising network) in "
-        f"{trained:.0f} s. The judge is right on {accuracy:.1%} of held-out renders, boxes "
-        f"without an element among them. Reported: {len(LABELS) * SCENES[MINED]} scenes to three "
-        f"labels each under {best!r}, which was chosen on {len(LABELS) * SCENES[TRIED]} others; "
-        f"of the boxes of the scenes themselves {own:.1%} show their own form, {other:.1%} "
-        f"another label's. Encoded and decoded alone, SSIM outside the boxes is {ceiling:.3f}.",
-        "\n".join([HEAD, *(seen.row(name) for name, seen in results.items())]),
-        "\n".join(["Tried on the other scenes:", "", HEAD,
-                   *(seen.row(name) for name, seen in trials.items())]),
-        note,
-    )  # fmt: skip
-    return Result(figures=(pure, *figures[2:], *figures[:2]), notes=notes)
+        f"{trained.seconds:.0f} s. The judge is right on {judge.accuracy():.1%} of boxes of "
+        f"held-out renders. Reported: {len(LABELS) * SCENES[MINED]} scenes to three labels each; "
+        f"{best!r} was chosen on {len(LABELS) * SCENES[TRIED]} other scenes."
+    )
+    return Result(
+        figures=(*_figures(results, "default", "-default"), pure, *_figures(results, best)),
+        notes=(intro, _table(results), f"Tried on the other scenes:\n\n{_table(trials)}", note),
+    )
+
+
+def _figures(results: Mapping[str, Seen], name: str, suffix: str = "") -> tuple[Figure, ...]:
+    seen = results[name]
+    return (at_least(f"outside{suffix}", seen.outside, 0.8, "SSIM with the source"),
+            at_least(f"target-form{suffix}", seen.target, 0.7, "of element boxes"))  # fmt: skip
+
+
+def _table(rows: Mapping[str, Seen]) -> str:
+    return "\n".join([HEAD, *(seen.row(name) for name, seen in rows.items())])
 
 
 def run() -> Result:

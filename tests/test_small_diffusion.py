@@ -25,16 +25,17 @@ def test_losses_fall_and_the_checkpoint_opens(
         widths=(8, 8, 8, 8), images=160, batch=8, rate=1e-2, threads=1,
     )  # fmt: skip
     trained = small_diffusion.train(images, tmp_path / "checkpoint", config)
+    assert small_diffusion.Trained.read(tmp_path / "checkpoint") == trained
     assert trained.autoencoder_loss[-1] < 0.8 * trained.autoencoder_loss[0]
     assert trained.loss[-1] < 0.9 * trained.loss[0]
 
-    checkpoint = Checkpoint.open(str(trained.folder))
+    checkpoint = Checkpoint.open(str(tmp_path / "checkpoint"))
     texts = checkpoint.embed(
         [scenes.PROMPTS.text("east"), scenes.PROMPTS.null_text], torch.device("cpu")
     )
     assert checkpoint.cell == small_diffusion.DOWNWARDS
     assert not torch.equal(*texts.states)
-    stable = StableConfig(checkpoint=str(trained.folder), resolution=64)
+    stable = StableConfig(checkpoint=str(tmp_path / "checkpoint"), resolution=64)
     autoencoder = Autoencoder(checkpoint, stable, torch.device("cpu"))
     pictures = [scenes.Scene((0, 0, number)).render("east") for number in range(4)]
     means = torch.stack([autoencoder.encode(one).chunk(2)[0] for one in pictures])
