@@ -31,7 +31,7 @@ def code(*arguments: str) -> int:
         (["mine", "nowhere", "--prompt", "no field"], 2, "exactly once"),
         (["mine", "nowhere", "--label", ""], 2, "typika along"),
         (["along", "nowhere"], 2, "condition"),
-        (["along", "nowhere", "--condition", "year", "--model", "x"], 2, "embedded model"),
+        (["along", "nowhere", "--condition", "year", "--model", "x"], 1, "no such folder"),
         (["along", "nowhere", "--condition", "year"], 3, "nowhere"),
         (["mine", "nowhere", "--recipe", "none.toml"], 2, "cannot read the recipe"),
     ],
