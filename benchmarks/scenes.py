@@ -7,6 +7,7 @@ places are drawn alike under every label, so that only form tells the labels apa
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SIDE, FINE = 64, 4  # pixels of a scene; times as many while it is drawn
 PROMPTS = PromptTemplate(label="A street in the {label}.", null="A street.")
 
 Colour = tuple[int, int, int]
+Rates = Mapping[str, Mapping[str, float]]  # share of a label's scenes that show a kind
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
 # Few and far apart, or a network of minutes would mix them.
@@ -72,15 +74,22 @@ class Scene:
         best = max(held, key=lambda kind: held[kind])
         return best if held[best] >= share else ""
 
-    def render(self, label: str) -> Image.Image:
-        """The scene as it stands under a label."""
+    def standing(self, rates: Mapping[str, float]) -> tuple[str, ...]:
+        """The kinds that this scene shows where each is in a share of all scenes."""
+        drawn = np.random.default_rng([*self.seed, 3]).random(len(KINDS))
+        return tuple(kind for kind, one in zip(KINDS, drawn, strict=True) if one < rates[kind])
+
+    def render(self, label: str, kinds: Sequence[str] = KINDS) -> Image.Image:
+        """The scene as it stands under a label, with some kinds of element or all."""
         rng = np.random.default_rng([*self.seed, 2])
         picture = Image.new("RGB", (SIDE * FINE, SIDE * FINE))
         pen = ImageDraw.Draw(picture)
         horizon = _backdrop(pen, rng)
         _house(pen, rng, horizon)
         for kind, box in self.boxes().items():
-            paint = PAINTS[int(rng.integers(len(PAINTS)))]
+            paint = PAINTS[int(rng.integers(len(PAINTS)))]  # of those left out too: same rest
+            if kind not in kinds:
+                continue
             left, top, right, bottom = (FINE * side for side in box)
             pole = (left - 6, left) if kind == "flag" else ((left + right) // 2 - 4,) * 2
             pen.rectangle([pole[0], top, pole[1] + 8 * (kind == "sign"), 250], fill=POST)
@@ -145,14 +154,16 @@ def draw(pen: ImageDraw.ImageDraw, kind: str, label: str, box: Box, paint: Colou
         pen.ellipse([left + inset, top + inset, right - inset, bottom - inset], fill=paint)
 
 
-def build(folder: Path, count: int, collection: int = 0) -> Path:
+def build(folder: Path, count: int, collection: int = 0, rates: Rates | None = None) -> Path:
     """Write `count` scenes of each label as `<label>/<name>.png`.
 
-    collection: two numbers give two collections without a common scene.
+    collection: two numbers give two collections without a common scene. rates: without them every
+    scene shows all kinds.
     """
     for label, name in enumerate(LABELS):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             scene = Scene((collection, label, number))
-            scene.render(name).save(folder / scene.file_name)
+            kinds = KINDS if rates is None else scene.standing(rates[name])
+            scene.render(name, kinds).save(folder / scene.file_name)
     return folder

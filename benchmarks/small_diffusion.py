@@ -79,11 +79,14 @@ class Trained:
         return cls(**json.loads((folder / RECORD).read_text()))
 
 
-def train(images: Path, folder: Path, config: SmallConfig | None = None) -> Trained:
+def train(
+    images: Path, folder: Path, config: SmallConfig | None = None, start: Path | None = None
+) -> Trained:
     """Train on the labelled images under `images`, and write the checkpoint to `folder`.
 
     All images must have one shape once their short side is fitted to the resolution. The same
-    arguments and threads give the same weights.
+    arguments and threads give the same weights. start: a checkpoint of this module with the same
+    labels, whose autoencoder is kept and whose other weights learn on.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     config, started = config or SmallConfig(), time.monotonic()
@@ -91,7 +94,7 @@ def train(images: Path, folder: Path, config: SmallConfig | None = None) -> Trai
     torch.set_num_threads(config.threads)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            losses = _train(images, folder, config, Path(scratch))
+            losses = _train(images, folder, config, start, Path(scratch))
     finally:
         torch.set_num_threads(threads)
     found = Trained(*losses, seconds=time.monotonic() - started)
@@ -100,23 +103,40 @@ def train(images: Path, folder: Path, config: SmallConfig | None = None) -> Trai
 
 
 def _train(
-    images: Path, folder: Path, config: SmallConfig, scratch: Path
+    images: Path, folder: Path, config: SmallConfig, start: Path | None, scratch: Path
 ) -> tuple[list[float], list[float]]:
     collection = ImageCollection.open(images)
     pictures = _pictures(collection, config.resolution)
     torch.manual_seed(config.seed)  # the start of the weights
-    vae = _autoencoder(config)
-    first = _fit_autoencoder(vae, pictures, config, scratch)
-    latents = _standardised(vae, pictures)
+    if start is None:
+        vae, unet, text_encoder = _autoencoder(config), _network(config), _text_encoder()
+        first = _fit_autoencoder(vae, pictures, config, scratch)
+        latents = _standardised(vae, pictures)
+    else:
+        vae, unet, text_encoder = _opened(start)
+        first, latents = [], torch.cat(_posteriors(vae, pictures), dim=1).clone()
     vae.save_pretrained(folder / "vae")
     _write_frame(folder)
     prompts = [*map(config.prompts.text, collection.labels), config.prompts.null_text]
-    pair = _Pair(_network(config), _text_encoder(), _tokens(folder, prompts))
+    pair = _Pair(unet, text_encoder, _tokens(folder, prompts))
     own = torch.from_numpy(collection.label_index.astype(np.int64))
     second = _fit_pair(pair, latents, own, Checkpoint(folder), config, scratch)
     pair.unet.save_pretrained(folder / "unet")
     pair.text_encoder.save_pretrained(folder / "text_encoder")
     return first, second
+
+
+def _opened(folder: Path) -> tuple[Any, Any, Any]:
+    """Autoencoder, denoising network and text encoder of a checkpoint."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    parts = {"vae": AutoencoderKL, "unet": UNet2DConditionModel, "text_encoder": CLIPTextModel}
+    vae, unet, text_encoder = (
+        kind.from_pretrained(folder / name, local_files_only=True).train()
+        for name, kind in parts.items()
+    )
+    return vae, unet, text_encoder
 
 
 def _pictures(collection: ImageCollection, resolution: int) -> Float[Tensor, "n 3 H W"]:
@@ -172,14 +192,20 @@ def _fit_autoencoder(
 
 
 @torch.inference_mode()
+def _posteriors(vae: Any, pictures: Float[Tensor, "n 3 H W"]) -> list[Float[Tensor, "n c h w"]]:
+    """Means and spreads of all posteriors."""
+    found = [vae.encode(part).latent_dist for part in pictures.split(ENCODED_AT_ONCE)]
+    return [torch.cat([getattr(one, name) for one in found]) for name in ("mean", "std")]
+
+
+@torch.inference_mode()
 def _standardised(vae: Any, pictures: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n 2c h w"]:
     """Means and spreads of all posteriors, each channel of the means with mean 0 and variance 1.
 
     The autoencoder's 1 x 1 convolutions around the latents take the change in, so that no picture
     comes out otherwise.
     """
-    found = [vae.encode(part).latent_dist for part in pictures.split(ENCODED_AT_ONCE)]
-    mean, spread = (torch.cat([getattr(one, name) for one in found]) for name in ("mean", "std"))
+    mean, spread = _posteriors(vae, pictures)
     middle, scale = mean.mean(dim=(0, 2, 3)), mean.std(dim=(0, 2, 3))
     count, before, after = len(scale), vae.quant_conv, vae.post_quant_conv
     after.bias += after.weight[:, :, 0, 0] @ middle
