@@ -34,11 +34,11 @@ from typika.tables import read_parquet
 
 # Numbers of collections without a common scene, and their scenes of each label.
 SKEWED, REAL = 11, 12
-SCENES = {SKEWED: 400, REAL: 60}
+SCENES = {SKEWED: 400, REAL: 40}
 MUCH, LITTLE = 0.95, 0.05  # shares of the scenes that the model learns on from
 OVERDRAWN = {label: KINDS[number % 2] for number, label in enumerate(LABELS)}
-LEARNS = SmallConfig(images=12_800, rate=7e-4, ema=0.99)
-GUIDANCES, STEPS = (3.0, 1.0), 25  # of drawing; the first guidance is reported
+LEARNS = SmallConfig(images=8_000, rate=7e-4, ema=0.99)
+GUIDANCES, STEPS = (3.0, 1.0), 20  # of drawing; the first guidance is reported
 PURE = 0.6  # share of a cluster's real patches that show a kind for it to be the kind's
 LOOKED, STRIDE = 20, 4  # pixels of a box that the classifier looks at, and between two of them
 
