@@ -157,10 +157,12 @@ def draw(pen: ImageDraw.ImageDraw, kind: str, label: str, box: Box, paint: Colou
 def build(folder: Path, count: int, collection: int = 0, rates: Rates | None = None) -> Path:
     """Write `count` scenes of each label as `<label>/<name>.png`.
 
-    collection: two numbers give two collections without a common scene. rates: without them every
-    scene shows all kinds.
+    collection: two numbers give two collections without a common scene. rates: of the labels that
+    are wanted; without them there are all, and every scene shows all kinds.
     """
     for label, name in enumerate(LABELS):
+        if rates is not None and name not in rates:
+            continue
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             scene = Scene((collection, label, number))
