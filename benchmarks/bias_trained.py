@@ -6,6 +6,8 @@ two labels. Real scenes show each kind in half. They are mined with that model a
 as many, and both are compared. What a cluster shows is told by its real patches, whose boxes are
 known; what the model really drew is told by a classifier that learned from renders.
 
+No result of it is here yet: it was written on a machine too busy to end it.
+
     WHOLE_PATH_FOLDER=FOLDER python -m benchmarks bias_trained    # starts from FOLDER/checkpoint
 """
 
