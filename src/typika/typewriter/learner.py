@@ -27,6 +27,8 @@ from typika.typewriter.batches import LineBatch, Reading
 from typika.typewriter.model import Typewriter
 
 SPRITES = ("sprites",)  # parameters that are pixels, and have a rate of their own
+READS = 1.2  # nats a symbol, of −log p(text), below which a reading is aligned and drawn
+REMEMBER = 0.1  # share of its running mean that a step replaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,6 @@ class LearningConfig:
     flat: float = 0.5
     clip: float = 1.0
     weight_decay: float = 0.01
-    reading_only: float = 0.1
     augment: bool = True
     warps: float = 0.85
     ctc: float = 0.1
@@ -59,9 +60,9 @@ class LearningConfig:
     def __post_init__(self) -> None:
         if min(self.learning_rate, self.sprite_rate, self.clip) <= 0:
             raise ConfigError("learning_rate, sprite_rate and clip: need more than 0")
-        shares = (self.flat, self.reading_only, self.warps, self.blur_until)
+        shares = (self.flat, self.warps, self.blur_until)
         if not all(0 <= share <= 1 for share in shares):
-            raise ConfigError("flat, reading_only, warps and blur_until: need 0 to 1")
+            raise ConfigError("flat, warps and blur_until: need 0 to 1")
         if min(self.ctc, self.ink, self.blur) < 0 or self.recentre < 1:
             raise ConfigError("ctc, ink and blur: need at least 0; recentre: at least 1")
 
@@ -82,6 +83,7 @@ class Learner:
             {"params": pixels, "weight_decay": 0.0, "top": config.sprite_rate},
         ]
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        self.surprise = torch.tensor(10.0)
 
     def step(
         self, batch: LineBatch, step: int, n_steps: int, generator: torch.Generator
@@ -113,7 +115,8 @@ class Learner:
         logits = self.model.logits(features)
         reading = self.model.reading(logits, batch.widths)
         parts = {"ctc": config.ctc * losses.connectionist(reading, batch.texts)}
-        if warps or progress < config.reading_only:
+        self._remember(float(parts["ctc"].detach()) / config.ctc)
+        if warps or not self.reads:
             return parts
         paths = paths_of(reading, batch.texts)
         drawn = self.model.characters(features, logits, paths)
@@ -125,6 +128,16 @@ class Learner:
         if progress < config.blur_until:
             parts["blurred"] = config.blur * losses.blurred(residual, batch.mask)
         return parts
+
+    @property
+    def reads(self) -> bool:
+        """Whether reading is good enough that what it aligns is worth drawing."""
+        return bool(self.surprise < READS)
+
+    def _remember(self, surprise: float) -> None:
+        """Keep the running mean of −log p(text) per symbol; once it reads, it is taken to read."""
+        if not self.reads:
+            self.surprise.lerp_(torch.tensor(surprise), REMEMBER)
 
     @torch.no_grad()
     def _keep_sprites(self, step: int) -> None:
@@ -138,6 +151,7 @@ class Learner:
     def state(self) -> dict[str, Tensor]:
         """Everything that learning goes on from."""
         tensors = {f"weight/{name}": value for name, value in self.model.state_dict().items()}
+        tensors["surprise"] = self.surprise
         for name, value in self.model.named_parameters():
             for moment, found in self.optimiser.state[value].items():
                 tensors[f"{moment}/{name}"] = found
@@ -147,6 +161,7 @@ class Learner:
         """Go on from what `state` gave."""
         weights = {name: tensors[f"weight/{name}"] for name in self.model.state_dict()}
         self.model.load_state_dict(weights)
+        self.surprise = tensors["surprise"].clone()
         for name, value in self.model.named_parameters():
             self.optimiser.state[value] = {
                 moment: found if moment == "step" else found.to(value.device)

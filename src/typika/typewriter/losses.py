@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -73,12 +73,3 @@ def ink_of_uses(
     residual above λ/2.
     """
     return (sprites.sum((1, 2)) * strength.detach()).sum() / mask.sum().clamp_min(1)
-
-
-def entropy_of_cells(
-    log_probabilities: Float[Tensor, "b T K1"], n_cells: Int[Tensor, " b"]
-) -> Float[Tensor, ""]:
-    """Mean entropy of the reading of a cell, in nats."""
-    inside = torch.arange(log_probabilities.shape[1])[None] < n_cells[:, None]
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(2)
-    return (entropy * inside).sum() / inside.sum()
