@@ -85,7 +85,7 @@ def _symbol(sign: str, count: int) -> Symbol:
     category = unicodedata.category(sign)
     name = "private use" if category == "Co" else unicodedata.name(sign, f"U+{ord(sign):04X}")
     # Unicode's table of scripts is not in Python; the names of letters begin with their script.
-    words = name.split()
+    words = name.replace("-", " ").split()
     is_letter = (
         category.startswith("L") and words[0] != "MODIFIER" and _LETTERS.intersection(words)
     )
