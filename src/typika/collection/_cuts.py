@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +29,8 @@ FURTHEST = 3.0  # heights of a polygon that it may be away from its baseline
 ABOVE, BELOW = 0.7, 0.3  # of the distance between two baselines, without a polygon
 BASE = 0.75  # of a polygon's height down to its baseline, where none is drawn
 UPRIGHT = 3.0  # heights to a width: such a polygon without a baseline is a vertical line
+MOST = 0.9  # of a page's lines: for these a common height suffices
+MUCH_LARGER, MUCH_SMALLER = 1.35, 0.6  # than others: other writing, such as titles and glosses
 STATIONS = 32  # along a polygon, for its middle line
 PITCHES = (8.0, 400.0)  # pixels: least and most distance between two stations
 
@@ -89,7 +91,33 @@ def cuts_of(lines: Sequence[Drawn], size: tuple[int, int]) -> list[Cut | Unusabl
         if line.polygon is None and gap is None:
             gap = _gap(baselines)
         cuts.append(_cut(line, gap))
-    return cuts
+    return _in_one_scale(cuts)
+
+
+def _in_one_scale(cuts: Sequence[Cut | Unusable]) -> list[Cut | Unusable]:
+    """Bands of one height for the lines of a page, so that a letter has one size in all of them.
+
+    High enough for nine lines of ten. A line that needs more keeps what it needs, so that nothing
+    of it is cut off, and so does one of much smaller writing.
+    """
+    usable = [cut for cut in cuts if isinstance(cut, Cut)]
+    if not usable:
+        return list(cuts)
+    above, below = (_common(sizes) for sizes in ([cut.above for cut in usable],
+                                                 [cut.below for cut in usable]))  # fmt: skip
+
+    def widened(cut: Cut) -> Cut:
+        if cut.above + cut.below < MUCH_SMALLER * (above + below):
+            return cut
+        return replace(cut, above=max(cut.above, above), below=max(cut.below, below))
+
+    return [widened(cut) if isinstance(cut, Cut) else cut for cut in cuts]
+
+
+def _common(sizes: Sequence[float]) -> float:
+    """What suffices for most, but not much more than the middle one needs."""
+    middle, most = (float(value) for value in np.quantile(sizes, (0.5, MOST)))
+    return round(min(most, max(middle, middle * MUCH_LARGER)), 3)
 
 
 def _outline(drawn: Drawn, size: tuple[int, int]) -> _Outline | Unusable:
