@@ -24,7 +24,8 @@ from typika.collection._straighten import dense
 OUTSIDE = 0.02  # of the page's longer side: points may lie this far beyond it, and are moved back
 ROUNDED_UNITS = 0.01  # by which proportions may differ where the unit is no pixel
 SAME_POINT = 0.5  # pixels
-SHARPEST_TURN = np.cos(np.radians(60))  # of a baseline, within the height of its line
+CELLS = 2  # along a baseline, for each height of its line
+SHARPEST_TURN = np.cos(np.radians(40))  # between two cells; the band folds over beyond that
 FURTHEST = 3.0  # heights of a polygon that it may be away from its baseline
 ABOVE, BELOW = 0.7, 0.3  # of the distance between two baselines, without a polygon
 BASE = 0.75  # of a polygon's height down to its baseline, where none is drawn
@@ -32,7 +33,7 @@ UPRIGHT = 3.0  # heights to a width: such a polygon without a baseline is a vert
 MOST = 0.9  # of a page's lines: for these a common height suffices
 MUCH_LARGER, MUCH_SMALLER = 1.35, 0.6  # than others: other writing, such as titles and glosses
 STATIONS = 32  # along a polygon, for its middle line
-PITCHES = (8.0, 400.0)  # pixels: least and most distance between two stations
+PITCHES = (8.0, 400.0)  # pixels: least and most height that cells are made for
 
 Polyline = Float[ndarray, "n 2"]
 
@@ -70,7 +71,8 @@ def page_scale(drawn: Drawn, size: tuple[int, int]) -> tuple[float, float] | Unu
         fits = abs(scale[0] / scale[1] - 1) < ROUNDED_UNITS
     if not fits:
         return Unusable(
-            f"drawn on a page of {width:g} x {height:g}, while the image has {wide} x {high} pixels"
+            f"drawn on a page of {width:g} x {height:g}, while the image has {wide} x {high} "
+            "pixels"
         )
     return scale
 
@@ -124,12 +126,14 @@ def _outline(drawn: Drawn, size: tuple[int, int]) -> _Outline | Unusable:
     scale = page_scale(drawn, size)
     if isinstance(scale, Unusable):
         return scale
-    polygon = None if drawn.polygon is None else _on_page(drawn.polygon, scale, size)
-    baseline = None if drawn.baseline is None else _on_page(drawn.baseline, scale, size)
-    for name, points in (("polygon", polygon), ("baseline", baseline)):
-        if isinstance(points, Unusable):
-            return Unusable(f"its {name} {points.reason}")
-    if isinstance(polygon, ndarray) and _area(polygon) < SMALLEST_SIDE**2:
+    found = []
+    for name, points in (("polygon", drawn.polygon), ("baseline", drawn.baseline)):
+        moved = None if points is None else _on_page(points, scale, size)
+        if isinstance(moved, Unusable):
+            return Unusable(f"its {name} {moved.reason}")
+        found.append(moved)
+    polygon, baseline = found
+    if polygon is not None and _area(polygon) < SMALLEST_SIDE**2:
         polygon = None
     if baseline is None:
         if polygon is None:
@@ -239,11 +243,11 @@ def _cut(line: _Outline, gap: float | None) -> Cut | Unusable:
 
 
 def _resampled(line: Polyline, start: float, end: float, pitch: float) -> Polyline:
-    """A polyline between two arc lengths, with corners at about the pitch."""
+    """A polyline between two arc lengths, with corners at half the pitch."""
     if is_straight(line):
         line = line[[0, -1]]
         return points_along(line, np.array([start, end]))
-    n_cells = max(1, round((end - start) / pitch))
+    n_cells = max(1, round(CELLS * (end - start) / pitch))
     return points_along(line, np.linspace(start, end, n_cells + 1))
 
 

@@ -31,7 +31,7 @@ from typika.collection._line_columns import (
 )
 from typika.collection._line_records import Candidate, Cut, Harvest, TextLine
 from typika.collection._pages import read_pages
-from typika.collection._pairs import TRANSCRIPTION, read_pairs
+from typika.collection._pairs import TRANSCRIPTION, paired, read_pairs
 from typika.collection._transcription import Spelling, is_unseen
 from typika.collection.alphabet import form_remark
 from typika.errors import DataError
@@ -106,7 +106,8 @@ def _gather(root: Path, tree: Tree, only: str | None) -> Harvest:
     for listing in listings:
         images = [name for name in tree.images if name not in harvest.claimed]
         harvest += read_annotation(root, listing, images)
-    harvest += read_pages(root, pages, [n for n in tree.images if n not in harvest.claimed])
+    images = [name for name in tree.images if name not in harvest.claimed]
+    harvest += read_pages(root, pages, images, paired(images, texts))
     if only is None:
         images = [name for name in tree.images if name not in harvest.claimed]
         harvest += read_pairs(root, images, texts)
@@ -114,7 +115,7 @@ def _gather(root: Path, tree: Tree, only: str | None) -> Harvest:
 
 
 def _unique(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """In canonical order, and with an id of its own for each; the order of a page's lines stays."""
+    """Sort canonically, a page's lines in their order, and give each an id of its own."""
     ordered = sorted(candidates, key=lambda line: line.file_name)
     counts = Counter(line.line_id for line in ordered)
     taken: set[str] = set()

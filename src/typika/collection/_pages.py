@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from typika.collection import _alto, _page
@@ -25,21 +25,29 @@ _READERS = {_page.ROOT: _page.read_page, _alto.ROOT: _alto.read_alto}
 _STEM_END = re.compile(r"[._-]")  # what may follow the stem of a sibling's name
 
 
-def read_pages(root: Path, files: Sequence[str], images: Sequence[str]) -> Harvest:
+class _Stranger(Refused):
+    """XML of something else than a page."""
+
+
+def read_pages(
+    root: Path, files: Sequence[str], images: Sequence[str], lines: Collection[str]
+) -> Harvest:
     """Read the lines of every page that an XML file describes.
 
-    All images of a folder that holds a page's image are claimed: what no XML describes is a page
-    nonetheless, and is skipped.
+    All images of a folder that holds a page's XML or its image are claimed: what no XML describes
+    is a page nonetheless, and is skipped.
 
     Args:
         root: the folder that all names are relative to.
         files: XML files.
         images: image files that may be pages.
+        lines: those of them that are known to be lines, and are claimed only by name.
     """
     harvest = Harvest()
     finder = PageFinder(images)
     of_image: dict[str, str] = {}
     siblings: list[str] = []
+    folders: set[str] = set()
     for file in files:
         try:
             text = _read(root / file)
@@ -48,13 +56,19 @@ def read_pages(root: Path, files: Sequence[str], images: Sequence[str]) -> Harve
                 raise Refused(f"of the same page image as {of_image[image]}")
         except Refused as refusal:
             harvest.skip(file, str(refusal))
+            if not isinstance(refusal, _Stranger):
+                folders.add(posixpath.dirname(file))
             continue
+        folders |= {posixpath.dirname(file), posixpath.dirname(image)}
         of_image[image] = file
         if not exact:
             siblings.append(f"{image} for {text.image or 'none'} in {file}")
         _gather(text, file, image, harvest)
     harvest.note(siblings, "page images under another name than their XML says")
-    _claim(files, images, of_image, harvest)
+    pages = [image for image in images if posixpath.dirname(image) in folders]
+    harvest.claimed = of_image.keys() | (set(pages) - set(lines))
+    for image in sorted(harvest.claimed - of_image.keys()):
+        harvest.skip(image, "no XML describes this page")
     return harvest
 
 
@@ -62,7 +76,7 @@ def _read(path: Path) -> PageText:
     tree = parse_xml(path, MOST_BYTES, "ALTO or PAGE")
     reader = _READERS.get(local_name(tree))
     if reader is None:
-        raise Refused(f"<{local_name(tree)}> is neither ALTO (<alto>) nor PAGE (<PcGts>)")
+        raise _Stranger(f"<{local_name(tree)}> is neither ALTO (<alto>) nor PAGE (<PcGts>)")
     text = reader(tree)
     if not text.lines:
         raise Refused("has no <TextLine>")
@@ -100,17 +114,6 @@ def _candidate(text: PageText, line: PageLine, name: str, image: str, page: str)
     )
 
 
-def _claim(
-    files: Sequence[str], images: Sequence[str], of_image: dict[str, str], harvest: Harvest
-) -> None:
-    folders = {posixpath.dirname(image) for image in of_image}
-    folders |= {posixpath.dirname(file) for file in files}
-    harvest.claimed = {image for image in images if posixpath.dirname(image) in folders}
-    stems = {posixpath.splitext(image)[0] for image in of_image}
-    for image in sorted(harvest.claimed - of_image.keys()):
-        harvest.skip(image, "no XML describes this page")
-
-
 class PageFinder:
     """The image that a page's XML is of."""
 
@@ -146,8 +149,8 @@ class PageFinder:
         own = posixpath.splitext(posixpath.basename(same_name(file)))[0]
         for stem in dict.fromkeys([posixpath.splitext(base)[0], own]):
             for folder in folders:
-                if stem and (path := self._of_stem(stem, folder)):
-                    return self._images[path], False
+                if stem and (alike := self._of_stem(stem, folder)):
+                    return self._images[alike], False
         raise Refused(f"its page image {base} is not there" if base else
                       "names no page image, and none is called like it")  # fmt: skip
 
