@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from typika.collection._files import same_name
+from typika.collection._files import is_text, same_name
 from typika.collection._finder import tidy
 from typika.collection._line_records import Candidate, Harvest
 from typika.errors import DataError
@@ -80,7 +80,10 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _is_entry(entry: object) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get(_LABEL), str | None)
+    if not isinstance(entry, dict):
+        return False
+    label = entry.get(_LABEL)
+    return label is None or (isinstance(label, str) and is_text(label))
 
 
 def _columns(entry: dict[str, Any]) -> dict[str, str]:

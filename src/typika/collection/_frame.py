@@ -100,7 +100,11 @@ class Frame:
     def _solve(
         self, points: Float[ndarray, "n 2"]
     ) -> tuple[Float[ndarray, "n m"], Float[ndarray, "n m"]]:
-        """t and d of each point in each cell: (P - A - t E) x (a + t M) = 0, M = b - a."""
+        """Solve (P - A - t E) x (a + t M) = 0, with E = B - A, M = b - a, in every cell.
+
+        Returns:
+            t and d of each point in each cell; where it has none, t is no number.
+        """
         along = np.diff(self.stations, axis=0)  # E
         turn = np.diff(self.ups, axis=0)  # M
         up = self.ups[:-1]

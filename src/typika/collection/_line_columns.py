@@ -101,7 +101,8 @@ class Metadata:
                    if name is None]  # fmt: skip
         idle = sorted(self._rows.keys() - used)
         if lacking:
-            yield f"lines of which {self.path.name} says nothing: {len(lacking)}, e.g. {lacking[0]}"
+            known = f"lines of which {self.path.name} says nothing"
+            yield f"{known}: {len(lacking)}, e.g. {lacking[0]}"
         if idle:
             yield f"rows of {self.path.name} without a line: {len(idle)}, e.g. {idle[0]}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typika import console
 from typika.collection._annotation import ANNOTATION, read_annotation
-from typika.collection._cuts import Unusable, cuts_of
+from typika.collection._cuts import Unusable, cuts_of, page_scale
 from typika.collection._decode import (
     SCAN_DRAFT,
     SMALLEST_SIDE,
@@ -31,7 +31,7 @@ from typika.collection._line_columns import (
 )
 from typika.collection._line_records import Candidate, Cut, Harvest, TextLine
 from typika.collection._pages import read_pages
-from typika.collection._pairs import TRANSCRIPTION, read_pairs
+from typika.collection._pairs import TRANSCRIPTION, paired, read_pairs
 from typika.collection._transcription import Spelling, is_unseen
 from typika.collection.alphabet import form_remark
 from typika.errors import DataError
@@ -106,7 +106,8 @@ def _gather(root: Path, tree: Tree, only: str | None) -> Harvest:
     for listing in listings:
         images = [name for name in tree.images if name not in harvest.claimed]
         harvest += read_annotation(root, listing, images)
-    harvest += read_pages(root, pages, [n for n in tree.images if n not in harvest.claimed])
+    images = [name for name in tree.images if name not in harvest.claimed]
+    harvest += read_pages(root, pages, images, paired(images, texts))
     if only is None:
         images = [name for name in tree.images if name not in harvest.claimed]
         harvest += read_pairs(root, images, texts)
@@ -114,7 +115,7 @@ def _gather(root: Path, tree: Tree, only: str | None) -> Harvest:
 
 
 def _unique(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """In canonical order, and with an id of its own for each; the order of a page's lines stays."""
+    """Sort canonically, a page's lines in their order, and give each an id of its own."""
     ordered = sorted(candidates, key=lambda line: line.file_name)
     counts = Counter(line.line_id for line in ordered)
     taken: set[str] = set()
@@ -165,24 +166,40 @@ def _measure(
     by_page: dict[str, list[Candidate]] = {}
     for line in candidates:
         by_page.setdefault(line.file_name, []).append(line)
-    kept, places = [], []
+    kept: list[Candidate] = []
+    places: list[Cut | None] = []
     for name, lines in by_page.items():
         source = looked[name]
         if isinstance(source, str):
-            harvest.skip(name, source)
+            harvest.skip(name, source + _how_many(lines))
             continue
-        drawn = [line.drawn for line in lines]
-        cuts = cuts_of(drawn, (source.width, source.height))
-        for line, cut in zip(lines, cuts, strict=True):
-            reason = cut.reason if isinstance(cut, Unusable) else ""
-            if cut is None:
-                reason = _why_no_line(source.width, source.height)
-            if reason or isinstance(cut, Unusable):
-                harvest.skip(line.line_id if line.drawn else name, reason)
-                continue
-            kept.append(line)
-            places.append(cut)
+        for line, cut in zip(lines, _places(lines, source, harvest), strict=True):
+            if isinstance(cut, Unusable):
+                harvest.skip(name if line.drawn is None else line.line_id, cut.reason)
+            else:
+                kept.append(line)
+                places.append(cut)
     return kept, places
+
+
+def _how_many(lines: Sequence[Candidate]) -> str:
+    return f"; {len(lines)} lines lost" if lines[0].drawn else ""
+
+
+def _places(
+    lines: Sequence[Candidate], source: Source, harvest: Harvest
+) -> Sequence[Cut | Unusable | None]:
+    """Where the lines of one image are; None for a line that is the whole image."""
+    size = source.width, source.height
+    drawn = [line.drawn for line in lines if line.drawn is not None]
+    if not drawn:
+        reason = _why_no_line(*size)
+        return [Unusable(reason) if reason else None for _ in lines]
+    scale = page_scale(drawn[0], size)
+    if isinstance(scale, tuple) and drawn[0].in_pixels and scale != (1.0, 1.0):
+        name = lines[0].file_name
+        harvest.notes.append(f"{name} has another size than its XML says; places are scaled to it")
+    return cuts_of(drawn, size)
 
 
 def _why_no_line(width: int, height: int) -> str:

@@ -31,7 +31,7 @@ def read_pairs(root: Path, images: Sequence[str], texts: Sequence[str]) -> Harve
     alike: dict[str, list[str]] = defaultdict(list)
     for image in images:
         alike[same_name(stem(image))].append(image)
-    text_of = {same_name(text[: -len(TRANSCRIPTION)]): text for text in texts}
+    text_of = _by_name(texts)
     several, untranscribed = [], []
     for name, variants in sorted(alike.items()):
         chosen = min(variants, key=_preference)
@@ -53,6 +53,16 @@ def read_pairs(root: Path, images: Sequence[str], texts: Sequence[str]) -> Harve
     if text_of:
         harvest.note(untranscribed, "images without a transcription, untranscribed lines now")
     return harvest
+
+
+def paired(images: Sequence[str], texts: Sequence[str]) -> set[str]:
+    """The images that have a transcription."""
+    text_of = _by_name(texts)
+    return {image for image in images if same_name(stem(image)) in text_of}
+
+
+def _by_name(texts: Sequence[str]) -> dict[str, str]:
+    return {same_name(text[: -len(TRANSCRIPTION)]): text for text in texts}
 
 
 def stem(image: str) -> str:

@@ -7,6 +7,7 @@ page's resolution, then made smaller as any image is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +18,7 @@ from typika.collection._frame import Frame, length_of, ups_of
 from typika.collection._line_records import Cut, Points
 
 _MARGIN = 2  # pixels around the band, for the interpolation at its edge
+_SMALLER = 1.5  # page pixels to a pixel of the line
 _STEP = 8.0  # pixels between two points of a polygon's edge; a straight edge bends with the band
 
 
@@ -67,7 +69,10 @@ def straight_line(page: Image.Image, cut: Cut, height: int) -> LineImage:
     frame = native.resized(width_at(size, height), height)
     left, top, crop, inside = _crop(page, native)
     mesh = [(box, _shifted(quad, left, top)) for box, quad in _mesh(native)]
-    drawn = crop.transform(size, Image.Transform.MESH, mesh, Image.Resampling.BICUBIC)
+    # What is made smaller afterwards loses nothing by the filter that is three times faster.
+    fine = frame.scale < _SMALLER
+    resampling = Image.Resampling.BICUBIC if fine else Image.Resampling.BILINEAR
+    drawn = crop.transform(size, Image.Transform.MESH, mesh, resampling)
     pixels = np.asarray(drawn.resize((frame.width, height), Image.Resampling.BICUBIC))
     mask = _mask(frame, cut.polygon)
     if inside is not None:
@@ -98,7 +103,7 @@ def _mesh(frame: Frame) -> list[tuple[Box, Quad]]:
     feet = frame.stations - frame.below * frame.ups
     columns = frame.columns.astype(int).tolist()
     parts = []
-    for i, (start, end) in enumerate(zip(columns[:-1], columns[1:], strict=True)):
+    for i, (start, end) in enumerate(pairwise(columns)):
         corners = np.concatenate([tops[i], feet[i], feet[i + 1], tops[i + 1]])
         parts.append(((start, 0, end, frame.height), tuple(corners.tolist())))
     return parts

@@ -1,6 +1,7 @@
 """Transcriptions: bytes to text, and text to one spelling of it.
 
-Text stays in logical order, the order of reading: a line of Hebrew begins with its rightmost letter.
+Text stays in logical order, the order of reading: a line of Hebrew begins with the letter that is
+rightmost.
 """
 
 from __future__ import annotations

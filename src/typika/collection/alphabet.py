@@ -85,7 +85,7 @@ def _symbol(sign: str, count: int) -> Symbol:
     category = unicodedata.category(sign)
     name = "private use" if category == "Co" else unicodedata.name(sign, f"U+{ord(sign):04X}")
     # Unicode's table of scripts is not in Python; the names of letters begin with their script.
-    words = name.split()
+    words = name.replace("-", " ").split()
     is_letter = (
         category.startswith("L") and words[0] != "MODIFIER" and _LETTERS.intersection(words)
     )
@@ -106,8 +106,8 @@ def _remarks(symbols: Sequence[Symbol], texts: Sequence[str]) -> Iterable[str]:
             by_script[symbol.script].append(symbol)
     if len(by_script) > 1:
         sizes = {script: sum(s.count for s in found) for script, found in by_script.items()}
-        listed = "; ".join(f"{script} {sizes[script]} ({_list(by_script[script])})"
-                           for script in sorted(sizes, key=lambda name: (-sizes[name], name)))  # fmt: skip
+        order = sorted(sizes, key=lambda script: (-sizes[script], script))
+        listed = "; ".join(f"{name} {sizes[name]} ({_list(by_script[name])})" for name in order)
         yield f"letters of several scripts: {listed}"
     if remark := form_remark(texts):
         yield f"{remark}; the same letter is spelt in two ways"
