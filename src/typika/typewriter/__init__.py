@@ -1,0 +1,1 @@
+"""Sprites out of text lines."""
