@@ -51,7 +51,8 @@ def typewriter(config: PublishedConfig = SMALL, lively: bool = True) -> Publishe
     """lively: layers that start at zero answer something, too."""
     torch.manual_seed(0)
     model = PublishedTypewriter(config, K)
-    for module in (model.placing, model.background) if lively else ():
+    silent = [model.placing, model.background, getattr(model.selection, "presence", nn.Identity())]
+    for module in silent if lively else ():
         for value in module.parameters():
             nn.init.normal_(value, std=0.3)
     return model
@@ -91,7 +92,7 @@ def test_scale_draws_half_the_height_times_exp_minus_s(s: float) -> None:
 def test_a_shift_moves_the_centre_the_other_way(s: float, tx: float, ty: float) -> None:
     reach = math.exp(-s) * 32 / 4
     found = centre(one_cell(SMALL, (s, tx, ty)))
-    assert found == pytest.approx((15.5 - tx * reach, 15.5 - ty * reach), abs=0.05)
+    assert found == pytest.approx((15.5 - tx * reach, 15.5 - ty * reach), abs=0.1)
 
 
 def test_shifts_end_at_a_quarter_of_the_height() -> None:
@@ -142,17 +143,19 @@ def test_probabilities_sum_to_one(config: PublishedConfig) -> None:
 
 def test_logits_of_sprites_are_at_most_eight() -> None:
     selection = Selection(SMALL, 6, 128)
-    features = torch.randn(1, 500, 64, generator=generator())
-    found = selection(features, torch.rand(6, 128))[..., :-1]
-    assert (found - found.mean(dim=2, keepdim=True)).abs().max() <= 16
-    with torch.no_grad():  # the key of one sprite is the query of a feature
+    features, codes = torch.randn(1, 1, 64, generator=generator()), torch.rand(6, 128)
+    with torch.no_grad():  # keys of all sprites are the query, and the blank's logit is 0
         selection.key.weight.zero_()
-        query = selection.query(features[0, 0])
-        selection.key.bias.copy_(query)
-    normalised_blank = selection.blank
-    normalised_blank.data.zero_()
-    found = selection(features[:, :1], torch.rand(6, 128))[0, 0]
-    assert (found[0] - found[-1]).item() == pytest.approx(8.0, rel=1e-3)
+        selection.key.bias.copy_(selection.query(features)[0, 0])
+        selection.blank.zero_()
+        found = selection(features, codes)[0, 0]
+        assert (found[:-1] - found[-1]).tolist() == pytest.approx([8.0] * 6, rel=1e-3)
+        selection.blank.copy_(100 * selection.query(features)[0, 0])
+        assert selection(features, codes)[0, 0, -1].item() == pytest.approx(0.0, abs=1e-6)
+        selection.config = replace(SMALL, normalised_blank=True)
+        assert selection(features, codes)[0, 0].exp().tolist() == pytest.approx(
+            [1 / 7] * 7, rel=1e-3
+        )
 
 
 def test_only_the_background_learns_while_the_start_is_warm() -> None:
@@ -279,23 +282,28 @@ def test_regularisers_join_the_total() -> None:
     assert found["total"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_looking_changes_nothing_and_what_is_drawn_is_the_likeliest() -> None:
-    model = typewriter(replace(SMALL, generator="pixels"))
+def test_looking_changes_nothing() -> None:
+    model = typewriter(replace(SMALL, generator="unet"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batch = lines()
-    drawn = model.reconstruct(batch)
-    assert drawn.shape == batch.image.shape
+    for seen in (model.reconstruct(batch), model.sprites(), model.read(batch).log_probabilities):
+        assert not seen.requires_grad
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    best = model.read(batch).log_probabilities.argmax(dim=2).unique().tolist()
-    others = [symbol for symbol in range(K) if symbol not in best]
-    assert others  # else the test says nothing
-    with torch.no_grad():
-        model.placing.colour[-1].weight.zero_()
-        drawn = model.reconstruct(batch)
-        model.bank.codes[others] = 0.5
-        keys = model.bank.codes.clone()
-    assert torch.allclose(model.bank.codes, keys)
+
+
+def test_only_the_likeliest_sprites_are_redrawn() -> None:
+    model = typewriter(replace(without_key_network(SMALL), generator="pixels"))
+    batch = lines()
+    drawn = model.reconstruct(batch)
+    best = set(model.read(batch).log_probabilities.argmax(dim=2).flatten().tolist())
+    for symbol in range(K):
+        with torch.no_grad():
+            kept = model.bank.codes[symbol].clone()
+            model.bank.codes[symbol] = 1 - kept
+            assert torch.equal(model.reconstruct(batch), drawn) is (symbol not in best)
+            model.bank.codes[symbol] = kept
+    assert 0 < len(best - {K}) < K  # or the above would say nothing
 
 
 def test_a_box_is_where_the_ink_is_drawn() -> None:
@@ -350,10 +358,10 @@ def test_weights_decay_in_the_encoder_and_the_selection_only() -> None:
 ])  # fmt: skip
 def test_a_few_steps_make_lines_look_more_like_themselves(change: dict) -> None:
     model = typewriter(replace(SMALL, learning_rate=3e-3, **change), lively=False)
-    optimiser, draw, batch = model.optimiser(), generator(), lines(3)
+    optimiser, draw, batch = model.optimiser(), generator(), lines(2, width=64)
     totals = []
-    for step in range(12):
-        losses = model.losses(batch, step / 12, step, draw)
+    for step in range(6):
+        losses = model.losses(batch, step / 6, step, draw)
         optimiser.zero_grad()
         losses["total"].backward()
         optimiser.step()

@@ -45,7 +45,6 @@ class Selection(nn.Module):
         super().__init__()
         self.config = config
         self.query = nn.Linear(FEATURES, FEATURES)
-        self.blank = nn.Parameter(torch.randn(FEATURES))
         if config.key_network:
             self.key = nn.Linear(code, FEATURES)
             if not config.shared_latents:
@@ -54,18 +53,21 @@ class Selection(nn.Module):
             self.keys = nn.Parameter(torch.randn(n_sprites, FEATURES))
         if config.presence == "separate":
             self.presence = perceptron(1)
+        else:
+            self.blank = nn.Parameter(torch.randn(FEATURES))
 
     def forward(self, features: Features, codes: Float[Tensor, "k code"]) -> Probabilities:
         """Logarithms of the probabilities."""
-        query = normalised(self.query(features))
-        blank = normalised(self.blank) if self.config.normalised_blank else self.blank
-        keys = torch.cat([self._keys(codes), blank[None]])
-        logits = query @ keys.T / math.sqrt(FEATURES)
+        query, keys = normalised(self.query(features)), self._keys(codes)
         if self.config.presence == "blank":
-            return logits.log_softmax(dim=2)
+            blank = normalised(self.blank) if self.config.normalised_blank else self.blank
+            keys = torch.cat([keys, blank[None]])
+        choice = (query @ keys.T / math.sqrt(FEATURES)).log_softmax(dim=2)
+        if self.config.presence == "blank":
+            return choice
         drawn = self.presence(features)
-        sprites = functional.logsigmoid(drawn) + logits[..., :-1].log_softmax(dim=2)
-        return torch.cat([sprites, functional.logsigmoid(-drawn)], dim=2)
+        drawing, silence = functional.logsigmoid(drawn), functional.logsigmoid(-drawn)
+        return torch.cat([drawing + choice, silence], dim=2)
 
     def _keys(self, codes: Float[Tensor, "k code"]) -> Float[Tensor, "k d"]:
         if not self.config.key_network:
