@@ -173,6 +173,8 @@ def lines(batch: int, width: int) -> LineBatch:
         mask=torch.ones(batch, CONFIG.height, width),
         widths=torch.full((batch,), width),
         texts=tuple(map(tuple, texts.tolist())),
+        paper=torch.full((batch, 3), 0.9),
+        ink=torch.full((batch, 3), 0.1),
     )
 
 

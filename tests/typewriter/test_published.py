@@ -22,6 +22,7 @@ from typika.typewriter.published_config import (
     without_key_network,
     without_shared_latents,
 )
+from typika.typewriter.published_learner import PublishedLearner
 from typika.typewriter.published_losses import (
     ctc_loss,
     frequency_loss,
@@ -44,7 +45,13 @@ def lines(n: int = 2, width: int = 96, height: int = 32) -> LineBatch:
     image = torch.rand(n, 3, height, width, generator=generator())
     mask = torch.ones(n, height, width)
     widths = torch.full((n,), width)
-    return LineBatch(image, mask, widths, ((0, 1), None, (2,))[:n])
+    return line_batch(image, mask, widths, ((0, 1), None, (2,))[:n])
+
+
+def line_batch(image: Tensor, mask: Tensor, widths: Tensor, texts: tuple) -> LineBatch:
+    colours = torch.tensor([[0.9, 0.8, 0.7], [0.1, 0.1, 0.1]])[:, None].expand(-1, len(image), -1)
+    return LineBatch(image=image, mask=mask, widths=widths, texts=texts,
+                     paper=colours[0], ink=colours[1])  # fmt: skip
 
 
 def typewriter(config: PublishedConfig = SMALL, lively: bool = True) -> PublishedTypewriter:
@@ -245,8 +252,8 @@ def test_allographs_of_a_character_share_its_probability() -> None:
 
 
 def test_cells_count_as_far_as_windows_begin_in_the_line() -> None:
-    batch = LineBatch(torch.rand(4, 3, 32, 128), torch.ones(4, 32, 128),
-                      torch.tensor([128, 100, 20, 3]), (None,) * 4)  # fmt: skip
+    image, mask, widths = torch.rand(4, 3, 32, 128), torch.ones(4, 32, 128), [128, 100, 20, 3]
+    batch = line_batch(image, mask, torch.tensor(widths), (None,) * 4)
     # floor((w + H/2) / 16), between one and all 8 cells.
     assert typewriter().read(batch).n_cells.tolist() == [8, 7, 2, 1]
 
@@ -326,7 +333,8 @@ def test_boxes_end_at_half_of_the_ink() -> None:
 
 def test_random_crops_are_pieces_of_their_lines() -> None:
     column = torch.arange(96.0).expand(3, 3, 32, 96)
-    batch = LineBatch(column, column[:, 0], torch.tensor([96, 50, 20]), ((0,), None, None))
+    texts = ((0,), None, None)
+    batch = line_batch(column, column[:, 0], torch.tensor([96, 50, 20]), texts)
     found = random_crops(batch, 40, generator())
     start = found.image[:, 0, 0, 0]
     assert torch.equal(found.image[:, 1, 2], start[:, None] + torch.arange(40.0))
@@ -408,5 +416,30 @@ def test_settings_that_make_no_sense_are_refused(change: dict, words: str) -> No
 
 
 def test_lines_of_another_height_are_refused() -> None:
-    with pytest.raises(DataError, match="lines of 48 x 96 pixels"):
+    with pytest.raises(DataError, match="lines 48 pixels high"):
         typewriter().read(lines(height=48))
+
+
+def test_a_line_of_one_pixel_is_read_and_redrawn() -> None:
+    model = typewriter()
+    assert model.read(lines(width=1)).n_cells.tolist() == [1, 1]
+    assert model.reconstruct(lines(width=1)).shape == (2, 3, 32, 1)
+    assert torch.isfinite(model.losses(lines(width=1), 1.0, 0, generator())["total"])
+
+
+def test_learning_taken_up_again_ends_with_the_same_weights() -> None:
+    config = replace(SMALL, generator="pixels", warm_start_steps=2, warm_start_share=1.0)
+
+    def learned(until: int, after: dict[str, Tensor] | None = None) -> PublishedLearner:
+        learner = PublishedLearner(typewriter(config, lively=False))
+        if after is not None:
+            learner.take_up(after)
+        for step in range(0 if after is None else 1, until):
+            draw = torch.Generator().manual_seed(step)
+            learner.step(lines(2, width=64), step, 4, draw)
+        return learner
+
+    broken = {name: value.clone() for name, value in learned(1).state().items()}
+    whole, resumed = learned(4).state(), learned(4, broken).state()
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)

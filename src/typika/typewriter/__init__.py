@@ -1,1 +1,1 @@
-"""Sprites out of text lines."""
+"""Sprites out of text lines: the Learnable Typewriter."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as functional
@@ -85,7 +85,7 @@ class PublishedTypewriter(nn.Module):
         config = self.config
         if config.crop is not None and not any(text is not None for text in batch.texts):
             batch = random_crops(batch, round(config.crop * config.height), generator)
-        check_lines(batch, config.height)
+        batch = self._padded(batch)
         if config.warming(progress, step):
             # Nothing else may learn, or sprites would learn to be paper.
             with torch.no_grad():
@@ -146,7 +146,7 @@ class PublishedTypewriter(nn.Module):
 
     def read(self, batch: LineBatch) -> Reading:
         """Which characters the cells are likely to show; nothing is drawn."""
-        check_lines(batch, self.config.height)
+        batch = self._padded(batch)
         with evaluating(self):
             features = self.encoder(batch.image)
             return self._reading(batch, self.selection(features, self.bank.codes))
@@ -159,12 +159,13 @@ class PublishedTypewriter(nn.Module):
 
     def reconstruct(self, batch: LineBatch) -> Float[Tensor, "b 3 H W"]:
         """The lines redrawn: the likeliest sprites, each over its left neighbour."""
-        check_lines(batch, self.config.height)
+        width, batch = batch.image.shape[3], self._padded(batch)
         with evaluating(self):
             features = self.encoder(batch.image)
             log_probabilities = self.selection(features, self.bank.codes)
             layers = self._layers(batch, features, likeliest(log_probabilities), 1.0)
-            return composite(layers.alpha, layers.colour, layers.background, self.windows)
+            drawn = composite(layers.alpha, layers.colour, layers.background, self.windows)
+            return drawn[..., :width]
 
     def boxes(
         self, batch: LineBatch, cells: Sequence[tuple[int, int, int]]
@@ -174,7 +175,7 @@ class PublishedTypewriter(nn.Module):
         Ink is where the drawn sprite has half of its maximum or more. The box of a sprite that
         leaves its window is cut there; one that is not seen at all has a box without extent.
         """
-        check_lines(batch, self.config.height)
+        batch = self._padded(batch)
         found = torch.zeros(len(cells), 4)
         if not cells:
             return found
@@ -188,6 +189,16 @@ class PublishedTypewriter(nn.Module):
             places = self.placing.places(features[line, cell][None]).flat()
             drawn = warp(self.bank()[symbol * n_forms + form], places, self._window)
             return ink_boxes(drawn, self.windows.start(cell))
+
+    def _padded(self, batch: LineBatch) -> LineBatch:
+        """Lines as the encoder reads them, at least two heights wide."""
+        height = batch.image.shape[2]
+        if height != self.config.height:
+            raise DataError(
+                f"lines {height} pixels high: the model reads lines of {self.config.height}; "
+                "resize them, or choose another height"
+            )
+        return padded(batch, 2 * height)
 
     @property
     def _window(self) -> tuple[int, int]:
@@ -264,30 +275,27 @@ def ink_boxes(
     return torch.stack([left + start, top, right + start, bottom], dim=1)
 
 
-def check_lines(batch: LineBatch, height: int) -> None:
-    """Raise DataError where lines are not of `height` or too narrow for a single cell."""
-    own, width = batch.image.shape[2:]
-    if own != height or width < STRIDE:
-        raise DataError(
-            f"lines of {own} x {width} pixels: the model reads lines {height} high and at least "
-            f"{STRIDE} wide; resize them, and pad them on the right"
-        )
+def padded(batch: LineBatch, width: int) -> LineBatch:
+    """Lines at least `width` pixels wide, with white that counts for nothing on the right."""
+    missing = max(width - batch.image.shape[3], 0)
+    image = functional.pad(batch.image, (0, missing), value=1.0)
+    return replace(batch, image=image, mask=functional.pad(batch.mask, (0, missing)))
 
 
 def random_crops(batch: LineBatch, width: int, generator: torch.Generator) -> LineBatch:
     """A random piece `width` pixels wide of every line; shorter lines stay whole, padded."""
-    missing = max(width - batch.image.shape[3], 0)
-    image = functional.pad(batch.image, (0, missing, 0, 0), mode="replicate")
-    mask = functional.pad(batch.mask, (0, missing))
-    draw = torch.rand(len(image), generator=generator, device=generator.device)
+    batch = padded(batch, width)
+    draw = torch.rand(len(batch.image), generator=generator, device=generator.device)
     room = (batch.widths - width + 1).clamp_min(1)
     start = (draw.to(batch.widths.device) * room).long()
     column = start[:, None] + torch.arange(width, device=start.device)
-    return LineBatch(
-        image=image.gather(3, column[:, None, None].expand(-1, *image.shape[1:3], -1)),
-        mask=mask.gather(2, column[:, None].expand(-1, mask.shape[1], -1)),
+    size = batch.image.shape[1:3]
+    return replace(
+        batch,
+        image=batch.image.gather(3, column[:, None, None].expand(-1, *size, -1)),
+        mask=batch.mask.gather(2, column[:, None].expand(-1, size[1], -1)),
         widths=batch.widths.clamp_max(width),
-        texts=(None,) * len(image),
+        texts=(None,) * len(column),
     )
 
 

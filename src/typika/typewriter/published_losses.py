@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from typika.errors import DataError
+from typika.typewriter.alphabet import n_cells_needed
 from typika.typewriter.batches import LineBatch, Reading
 from typika.typewriter.compose import Windows, coverage
 
@@ -60,12 +61,8 @@ def infeasible(
     n_cells: Int[Tensor, " b"], texts: tuple[tuple[int, ...] | None, ...]
 ) -> tuple[int, ...]:
     """Lines whose text needs more cells than there are: one a symbol, one between equal ones."""
-    found = []
-    for row, (cells, text) in enumerate(zip(n_cells.tolist(), texts, strict=True)):
-        pairs = zip(text or (), (text or ())[1:], strict=False)
-        if text is not None and len(text) + sum(one == two for one, two in pairs) > cells:
-            found.append(row)
-    return tuple(found)
+    pairs = enumerate(zip(n_cells.tolist(), texts, strict=True))
+    return tuple(row for row, (cells, text) in pairs if n_cells_needed(text or ()) > cells)
 
 
 def overlap_loss(alpha: Float[Tensor, "b t H m"], windows: Windows, width: int) -> Loss:
