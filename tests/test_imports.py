@@ -17,9 +17,9 @@ FLOORS = (
     {"console", "files"},
     {"config", "parallel", "presets", "tables"},
     {"run", "collection"},
-    {"diffusion", "evaluation"},
+    {"diffusion", "evaluation", "text_evaluation"},
     {"baselines"},
-    {"mining"},
+    {"mining", "typewriter"},
     {"report", "cost"},
     {
         "workflow",
@@ -76,3 +76,10 @@ def test_nothing_heavy_is_imported(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_two_miners_do_not_know_of_each_other() -> None:
+    for one, other in (("mining", "typewriter"), ("typewriter", "mining")):
+        for path in (SOURCE / one).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert other not in imported_rooms(tree), f"{path} imports {other}"
