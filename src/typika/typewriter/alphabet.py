@@ -1,11 +1,14 @@
 """What a typewriter may type: the symbols of a collection, and texts as numbers.
 
 A symbol is one character of the normalised text; a word space is a symbol too where the model
-shall tell words apart, and has an empty sprite. Runs of white space are one space.
+shall tell words apart, and has an empty sprite. Runs of white space are one space. Symbols are in
+the order in which a line shows them, from left to right; texts are in the order of reading.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from functools import cached_property
 from typika.errors import DataError
 
 SPACE = " "
+_TO_LEFT = ("R", "AL")  # Unicode's directions of letters
+_TO_RIGHT = ("L", "EN", "AN")  # ... and of letters and digits that keep theirs
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Alphabet:
         Raises:
             DataError: a character that the alphabet does not have.
         """
-        words = text.split()
+        words = as_shown(text).split()
         spelt = SPACE.join(words) if self.space is not None else "".join(words)
         unknown = sorted({character for character in spelt if character not in self._numbers})
         if unknown:
@@ -75,11 +80,33 @@ class Alphabet:
 
     def decode(self, numbers: Sequence[int]) -> str:
         """The text of symbols; blanks are left out, and spaces at the ends."""
-        return "".join(self.symbols[n] for n in numbers if n != self.blank).strip()
+        return as_shown("".join(self.symbols[n] for n in numbers if n != self.blank).strip())
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+
+def as_shown(text: str) -> str:
+    """A text from left to right: itself, or reversed but for its numbers and foreign words.
+
+    Text counts as written from right to left where most of its letters are. The reverse of what
+    is shown is the text again.
+    """
+    return "".join(text[n] for n in order_shown(text))
+
+
+def order_shown(text: str) -> list[int]:
+    """The places of a text's characters in the order in which they stand from left to right."""
+    kinds = [unicodedata.bidirectional(character) for character in text]
+    order = list(range(len(text)))
+    if sum(kind in _TO_LEFT for kind in kinds) <= kinds.count("L"):
+        return order
+    order.reverse()
+    kept = "".join("x" if kind in _TO_RIGHT else "-" for kind in reversed(kinds))
+    for run in re.finditer("x+", kept):
+        order[slice(*run.span())] = order[slice(*run.span())][::-1]
+    return order
 
 
 def name_characters(characters: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ class Alignment:
     """The characters of one line in reading order.
 
     aligned: whether with a known transcription; else they are what the model reads.
+    text: of these characters. read: what the model reads, whatever is known.
     symbols: numbers in the alphabet. sprites: which of each symbol's L forms. boxes: of the ink;
     of a space, the gap. confidence: probability of the symbol at its cell, in [0, 1].
     cells: where it was read. log_likelihood: of the whole path, per cell.
@@ -39,6 +40,7 @@ class Alignment:
 
     line_id: str
     text: str
+    read: str
     aligned: bool
     symbols: Int[ndarray, " n"]
     sprites: Int[ndarray, " n"]
@@ -78,8 +80,8 @@ def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iter
         features = model.features(batch.ink_image)
         logits = model.logits(features)
         reading = model.reading(logits, batch.widths)
-        fits = paths_of(reading, batch.texts)[0]
-        path = fits if len(fits.cells) or not line.symbols else paths_of(reading, (None,))[0]
+        fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
+        path = fits if len(fits.cells) or not line.symbols else read
         characters = model.characters(features, logits, [path])
         ink = model.draw(characters, 1, line.width, united=True)
         inside = batch.mask.sum().clamp_min(1)
@@ -87,6 +89,7 @@ def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iter
         alignment = Alignment(
             line_id=line.line_id,
             text=alphabet.decode(path.symbols.tolist()),
+            read=alphabet.decode(read.symbols.tolist()),
             aligned=path is fits and line.symbols is not None,
             symbols=path.symbols,
             sprites=characters.share.argmax(1).numpy(),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from typika.errors import ConfigError, DataError
 from typika.files import whole_file
-from typika.text_evaluation import character_error
+from typika.text_evaluation import error_rate
 from typika.typewriter.alignment import best_path
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, Reading, batches, collate
@@ -222,7 +222,7 @@ def _validate(learner: Learns, lines: Sequence[Line], alphabet: Alphabet) -> dic
             for logs in read_lines(learner.model, lines)]  # fmt: skip
     module.train()
     true = [alphabet.decode(line.symbols or ()) for line in lines]
-    return {"character_error": character_error(true, read, spaces=False).micro}
+    return {"character_error": error_rate(true, read).micro}
 
 
 def _steps(

@@ -1,0 +1,69 @@
+"""A typewriter on disk: its tensors as safetensors, what they mean as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from typika import __version__, config
+from typika.errors import ModelError
+from typika.files import whole_folder, write_text
+from typika.typewriter.alphabet import Alphabet
+from typika.typewriter.model import ModelConfig, Typewriter
+
+TENSORS, MEANING = "typewriter.safetensors", "typewriter.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, the symbols it types, and the Unicode form of the texts it learned from.
+
+    """
+
+    model: Typewriter
+    alphabet: Alphabet
+    normalisation: str
+
+
+def save_typewriter(trained: Trained, folder: Path) -> None:
+    """Write a typewriter to a folder, whole or not at all."""
+    tensors = {name: value.detach().cpu().contiguous()
+               for name, value in trained.model.state_dict().items()}  # fmt: skip
+    meaning = {
+        "typika": __version__,
+        "model": config.as_values(trained.model.config),
+        "symbols": list(trained.alphabet.symbols),
+        "normalisation": trained.normalisation,
+    }
+    with whole_folder(folder) as temporary:
+        (temporary / TENSORS).write_bytes(save(tensors))
+        text = json.dumps(meaning, indent=2, ensure_ascii=False)
+        write_text(temporary / MEANING, text + "\n")
+
+
+def load_typewriter(folder: Path) -> Trained:
+    """Read what `save_typewriter` wrote.
+
+    Raises:
+        ModelError: nothing there, or not a typewriter of this version.
+    """
+    try:
+        meaning = json.loads((folder / MEANING).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        settings = config.build(ModelConfig, meaning["model"])
+        alphabet = Alphabet(tuple(meaning["symbols"]))
+        model = Typewriter(settings, alphabet.size, space=alphabet.space,
+                           generator=torch.Generator().manual_seed(0))  # fmt: skip
+        model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder}: no typewriter here; pass a run that `typika typewriter fit` finished"
+        ) from error
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: not a typewriter that this version reads ({error})") from error
+    model.eval()
+    return Trained(model, alphabet, meaning["normalisation"])
