@@ -1,9 +1,9 @@
 """From lines to a typewriter and its alignments: what each stage reads and writes.
 
-    collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
-    prepare   lines                          -> lines/
-    train     lines/, transcriptions         -> model/, metrics.jsonl
-    align     model/, lines/                 -> readings.parquet, characters.parquet|csv
+collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
+prepare   lines                          -> lines/
+train     lines/, transcriptions         -> model/, metrics.jsonl
+align     model/, lines/                 -> readings.parquet, characters.parquet|csv
 """
 
 from __future__ import annotations
@@ -189,16 +189,26 @@ class Typing:
     def parts(self) -> tuple[list[Line], list[Line]]:
         """Lines to learn from, transcribed or not, and lines that validate; test lines are apart."""
         splits = {line.line_id: line.columns.get("split", "") for line in self.collection}
-        usable = [line for line in self.lines if splits[line.line_id] != TESTS]
-        unfit = {line.line_id for line in infeasible(usable, self.model_config.stride)}
-        usable = [line for line in usable if line.line_id not in unfit]
-        marked = [splits[line.line_id] == VALIDATES for line in usable]
-        return split(usable, marked, self.config.training, self.config.seed)
+        return parts_of(self.lines, splits, self.model_config.stride, self.config)
 
     def _align(self) -> None:
         trained = load_typewriter(self.run.path(MODEL))
         with one_thread(), task("align", len(self.lines)) as advance:
             write_alignments(trained, self.lines, self.texts, self.collection, self.run, advance)
+
+
+def parts_of(
+    lines: Sequence[Line], splits: Mapping[str, str], stride: int, config: TypewriterConfig
+) -> tuple[list[Line], list[Line]]:
+    """Lines to learn from and lines that validate; lines to test with are in neither.
+
+    splits: the column `split` by line, empty where there is none. stride: of the model, pixels.
+    """
+    usable = [line for line in lines if splits[line.line_id] != TESTS]
+    unfit = {line.line_id for line in infeasible(usable, stride)}
+    usable = [line for line in usable if line.line_id not in unfit]
+    marked = [splits[line.line_id] == VALIDATES for line in usable]
+    return split(usable, marked, config.training, config.seed)
 
 
 def write_alignments(
