@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import UInt8
 from numpy import ndarray
 
 from typika import __version__
@@ -38,7 +39,7 @@ from typika.typewriter import stages
 from typika.typewriter.alphabet import order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Drawn, redraw
-from typika.typewriter.instances import cut_out, from_mean, owners
+from typika.typewriter.instances import cut_out, from_mean, nearness, owners
 from typika.typewriter.prepared import Prepared, infeasible
 from typika.typewriter.stages import TypewriterConfig, Typing
 from typika.typewriter.store import Trained, load_typewriter
@@ -47,6 +48,7 @@ REPORT, FIGURES = "report.html", "figures"
 READ_STAGES = ("collect", "prepare", "train", "align")
 MOST_COMPARED = 60  # instances of a sprite
 N_NEAR, N_FAR = 5, 5  # of them on the page
+FAINT = 0.25  # of full contrast, for what stands beside a cut-out character
 FEW = 3  # lines or files that a note names
 
 Form = tuple[str, int]  # a character, and which of its forms
@@ -218,10 +220,10 @@ class Finished:
             name, own = drawn.alignment.line_id, drawn.characters
             places = _places("".join(form[0] for form in self._forms(drawn)))
             chosen = [n for _, n in sorted(spot for spot in spots if spot[0] == name)]
-            white = 1 - cut_out(1 - drawn.batch.image[0], own.middle[chosen],
-                                own.log_scale[chosen], tuple(model.sprites.shape[2:]))  # fmt: skip
-            pixels = (white * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            cuts |= {(name, n): (places[n], pixels[k]) for k, n in enumerate(chosen)}
+            cuts |= {
+                (name, n): (places[n], pixels)
+                for n, pixels in zip(chosen, self._pixels(drawn, chosen), strict=True)
+            }
             if name in shown:
                 line = self.lines[name]
                 lines[name] = DrawnLine(
@@ -232,6 +234,18 @@ class Finished:
                 )  # fmt: skip
         return [lines[name] for name in wanted], cuts
 
+    def _pixels(self, drawn: Drawn, chosen: Sequence[int]) -> UInt8[ndarray, "n h w 3"]:
+        """Characters of a line in the frame of their sprites, what is not near them faint."""
+        model, own = self.trained.model, drawn.characters
+        size = (model.sprites.shape[2], model.sprites.shape[3])
+        paper = drawn.batch.paper[0][:, None, None]
+        away = cut_out(
+            drawn.batch.image[0] - paper, own.middle[chosen], own.log_scale[chosen], size
+        )
+        near = nearness(model.drawn(own).detach()[chosen])
+        shown = paper + away * (FAINT + (1 - FAINT) * near)[:, None]
+        return (shown.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
     def _redraw(self, names: Sequence[str]) -> Iterator[Drawn]:
         trained = self.trained
         yield from redraw(trained.model, [self.lines[name] for name in names], trained.alphabet)
@@ -239,8 +253,8 @@ class Finished:
     def _forms(self, drawn: Drawn) -> list[Form]:
         """Character and form of everything on a line, from the left."""
         aligned, symbols = drawn.alignment, self.trained.alphabet.symbols
-        return [(symbols[symbol], int(form))
-                for symbol, form in zip(aligned.symbols, aligned.sprites, strict=True)]  # fmt: skip
+        pairs = zip(aligned.symbols, aligned.sprites, strict=True)
+        return [(symbols[symbol], int(form)) for symbol, form in pairs]
 
     def _place(self, form: Form) -> tuple[int, int]:
         """Of a form in the model's sprites."""
@@ -287,7 +301,9 @@ class Finished:
         if skipped:
             first = "; ".join(f"{name}: {reason}" for name, reason in skipped[:FEW])
             more = " …" if len(skipped) > FEW else ""
-            yield f"{len(skipped):,} lines or files were left out ({first}{more}); see skipped.csv."
+            yield (
+                f"{len(skipped):,} lines or files were left out ({first}{more}); see skipped.csv."
+            )
         untranscribed = [name for name, text in self.texts.items() if not text]
         if untranscribed:
             yield f"{len(untranscribed):,} of {len(self.texts):,} lines are not transcribed."
@@ -369,7 +385,7 @@ def _cut(one: tuple[Spot, float], cuts: Mapping[Spot, tuple[int, ndarray]]) -> C
 
 
 def _places(shown: str) -> dict[int, int]:
-    """Of characters from the left their places in the order of reading, as in characters.parquet."""
+    """Of characters from the left their places in reading, as characters.parquet has them."""
     return {n: place for place, n in enumerate(order_shown(shown))}
 
 

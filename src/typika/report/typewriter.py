@@ -52,12 +52,12 @@ RARE = 5  # times that a letter must have been learned from
 INSTANCE_SHARE = 0.4  # of the budget, at most
 CARD_BYTES, INSTANCE_BYTES, BOX_BYTES, LINE_BYTES = 900, 260, 190, 1500  # beside the pictures
 MEANINGS = {
-    LEARNED: "Learned with their transcriptions: how well these lines are fitted, not how well "
-    "others are read.",
+    TESTED: "Set apart by the collection: nothing was learned or chosen by them.",
     VALIDATED: "Kept from learning, but the weights are those that read them best: for other "
     "lines a little too good.",
-    TESTED: "Set apart by the collection: nothing was learned or chosen by them.",
-    UNFIT: "Transcriptions that are longer than their lines have cells, and were not learned from.",
+    LEARNED: "Learned with their transcriptions: how well these lines are fitted, not how well "
+    "others are read.",
+    UNFIT: "Transcriptions that are longer than their lines have cells; not learned from.",
     UNKNOWN: "With characters that no line to learn from has; learned from without their text.",
 }
 
@@ -171,9 +171,9 @@ def _shown(inputs: TypewriterInputs, n_shown: int) -> str:
     if n_shown == total:
         return f"All {total:,} lines."
     return (
-        f"{n_shown:,} of {total:,} lines: the {N_WORST} worst drawn, the {N_MISREAD} most misread, "
-        f"the {N_BEST} best drawn, and those that the letters above are from, as far as there is "
-        "room. readings.parquet and characters.csv have all."
+        f"{n_shown:,} of {total:,} lines: the {N_WORST} worst drawn, the {N_MISREAD} most "
+        f"misread, the {N_BEST} best drawn, and those that the letters above are from, as far "
+        "as there is room. readings.parquet and characters.csv have all."
     )
 
 
@@ -189,13 +189,18 @@ def _left_out(
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.2f} %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def spelled(character: str | None) -> str:
-    """A character as it can be seen: marks on a dotted circle, white space by its name."""
+    """A character as it can be seen: marks on a dotted circle, white space by its name.
+
+    What no font need have (private use) is spelt by its code point.
+    """
     if character is None:
         return ""
+    if unicodedata.category(character) in ("Co", "Cn", "Cc", "Cs"):
+        return f"U+{ord(character):04X}"
     if unicodedata.combining(character):
         return f"◌{character}"
     return "space" if character.isspace() else character
@@ -207,14 +212,14 @@ def named(character: str) -> str:
     name = unicodedata.name(character, "")
     if not name:
         name = "private use" if unicodedata.category(character) == "Co" else "no name"
-    return f"{name.capitalize()} · {number}"
+    return f"{name} · {number}"
 
 
 # ------------------------------------------------------------------------------------- sprites
 
 
 def _instances(sprites: Sequence[LearnedSprite], budget: int) -> dict[tuple[int, int], str]:
-    """Pictures of (sprite, instance), the medoids of all before the second ones, while they fit."""
+    """Pictures by sprite and instance: the medoids of all before the second ones, if they fit."""
     kept: dict[tuple[int, int], str] = {}
     every = [(*one.near, *one.far) for one in sprites]
     for turn in range(max(map(len, every), default=0)):
@@ -240,7 +245,12 @@ def _sprite_cards(
     for number, one in enumerate(inputs.sprites):
         title = spelled(one.character) + (f" {one.form + 1}" if inputs.several_forms else "")
         shown = [
-            _instance_picture(cut, instances[number, turn], title, numbers)
+            _instance_picture(
+                cut,
+                instances[number, turn],
+                f"The medoid, {title}" if not turn else title,
+                numbers,
+            )
             for turn, cut in enumerate((*one.near, *one.far))
             if (number, turn) in instances
         ]

@@ -27,9 +27,9 @@ POINTS_PER_PIXEL = 0.5  # 144 pixels an inch
 
 
 def write_typewriter_sheets(inputs: TypewriterInputs, folder: Path) -> list[Path]:
-    """Write the sheets; none of sprites where none is used, none of lines where none is shown."""
+    """Write the sheets: of sprites that were learned, of lines that are shown, where there are."""
     folder.mkdir(parents=True, exist_ok=True)
-    by_use = sorted((one for one in inputs.sprites if one.count), key=lambda one: -one.count)
+    by_use = sorted((one for one in inputs.sprites if one.learned), key=lambda one: -one.count)
     by_use = by_use[:MOST_SPRITES]
     place = {id(one): number for number, one in enumerate(inputs.sprites)}
     alphabet = sorted(by_use, key=lambda one: place[id(one)])

@@ -98,7 +98,7 @@ class TypewriterInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class InstancePicture:
-    """A cut-out character; `anchor` is of its box on the page, empty where its line is not shown."""
+    """A cut-out character; anchor: of its box on the page, empty where its line is not shown."""
 
     jpeg: str
     alt: str

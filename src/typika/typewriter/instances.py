@@ -18,6 +18,8 @@ from torch.nn import functional
 from typika.typewriter import drawing
 from typika.typewriter.model import Characters, Typewriter
 
+EDGE = 0.3  # of a sprite's darkest ink: fainter is a ghost of neighbours
+LEAST_INK = 0.1  # of the darkest pixel of a sprite that has any
 NEAR = 9  # pixels, odd: what lies within half of these of a sprite's ink is compared
 LEAST_SHOWN = 0.15  # ink of a drawing, in [0, 1], from which a pixel is said to be a character's
 
@@ -63,13 +65,22 @@ def from_mean(
     """
     if not len(instances):
         return np.zeros(0)
-    near = functional.max_pool2d(
-        torch.from_numpy(np.ascontiguousarray(sprite))[None, None], NEAR, 1, NEAR // 2
-    )
-    weight = near[0, 0].numpy().astype(float)
-    weight = weight if weight.sum() > 1 else np.ones(sprite.shape)
+    weight = nearness(torch.from_numpy(np.ascontiguousarray(sprite))[None])[0].numpy()
+    weight = weight.astype(float)
     away = (instances.astype(float) - instances.mean(axis=0, dtype=float)) ** 2
     return (away * weight).sum(axis=(1, 2)) / weight.sum()
+
+
+def nearness(sprites: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """How near each pixel is to a sprite's ink, in [0, 1]; 1 everywhere where it has none.
+
+    The ink of over `EDGE` of its darkest, spread by half of `NEAR` pixels.
+    """
+    darkest = sprites.amax((1, 2), keepdim=True)
+    ink = (sprites / darkest.clamp_min(1e-6) - EDGE).clamp_min(0) / (1 - EDGE)
+    spread = functional.max_pool2d(ink[:, None], NEAR, 1, NEAR // 2)
+    near = functional.avg_pool2d(spread, 3, 1, 1)[:, 0]
+    return torch.where(darkest > LEAST_INK, near, 1.0)
 
 
 @torch.no_grad()
