@@ -84,10 +84,10 @@ def forced_paths(
     paths = []
     for n in range(n_lines):
         states = _trace(came[n, : n_cells[n]], final[n], n_states[n])
-        text = np.asarray(texts[n], dtype=int)
+        symbols_and_blank = np.append(np.asarray(texts[n], dtype=int), -1)
         total = float(final[n, states[-1]])
         line = log_probabilities[n]
-        symbols = np.where(states % 2 == 1, np.append(text, -1)[states // 2], line.shape[1] - 1)
+        symbols = np.where(states % 2 == 1, symbols_and_blank[states // 2], line.shape[1] - 1)
         paths.append(_path_of_runs(line, symbols, states, total))
     return paths
 

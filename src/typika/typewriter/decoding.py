@@ -17,6 +17,7 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
+from typika.typewriter import losses
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, collate
 from typika.typewriter.learner import paths_of
@@ -35,7 +36,8 @@ class Alignment:
     symbols: numbers in the alphabet. sprites: which of each symbol's L forms. boxes: of the ink;
     of a space, the gap. confidence: probability of the symbol at its cell, in [0, 1].
     cells: where it was read. log_likelihood: of the whole path, per cell.
-    residual: mean square of ink minus drawing over the pixels that count.
+    residual: mean square of ink minus drawing over the pixels that count. reconstruction: of the
+    line minus the drawing in its colours.
     """
 
     line_id: str
@@ -49,6 +51,7 @@ class Alignment:
     confidence: Float[ndarray, " n"]
     log_likelihood: float
     residual: float
+    reconstruction: float
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,7 @@ def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iter
         path = fits if len(fits.cells) or not line.symbols else read
         characters = model.characters(features, logits, [path])
         ink = model.draw(characters, 1, line.width, united=True)
-        inside = batch.mask.sum().clamp_min(1)
-        residual = ((batch.ink_image - ink).square() * batch.mask).sum() / inside
+        colours = (batch.image - batch.coloured(ink)).square().mean(1)
         alignment = Alignment(
             line_id=line.line_id,
             text=alphabet.decode(path.symbols.tolist()),
@@ -97,7 +99,8 @@ def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iter
             boxes=character_boxes(model, characters, extents, line.width),
             confidence=np.exp(path.log_probabilities),
             log_likelihood=path.log_likelihood / int(reading.n_cells[0]),
-            residual=float(residual),
+            residual=float(losses.squared(batch.ink_image - ink, batch.mask)),
+            reconstruction=float((colours * batch.mask).sum() / batch.mask.sum().clamp_min(1)),
         )
         yield Drawn(alignment, characters, batch, ink[0])
 
@@ -108,7 +111,7 @@ def character_boxes(
     """Where the ink of each drawn character is, kept inside the line; of a space, the gap."""
     own = extents[characters.symbol.numpy(), characters.share.argmax(1).numpy()]
     scale = characters.log_scale.exp().numpy()
-    middle = characters.middle.numpy() + (0, model.config.height / 2)
+    middle = characters.middle.numpy() + np.array([0, model.config.height / 2])
     boxes = own * scale[:, [0, 1, 0, 1]] + middle[:, [0, 1, 0, 1]]
     if model.space is not None:
         spaces = np.flatnonzero(characters.symbol.numpy() == model.space)
