@@ -102,7 +102,7 @@ def test_a_curved_line_comes_out_straight_whichever_way_it_runs(tmp_path: Path, 
     amplitude=st.floats(0, 20),
     slope=st.floats(-0.4, 0.4),
     height=st.integers(24, 128),
-    share=st.floats(0.0, 1.0),
+    share=st.floats(-0.1, 1.1),
     above=st.floats(-0.5, 1.0),
 )
 @settings(max_examples=60, deadline=None)
@@ -141,6 +141,23 @@ def test_the_mask_is_the_polygon_and_leaves_the_neighbours_out(tmp_path: Path) -
     assert abs((mask == 255).mean() - 0.5) < 0.02
     assert mask[2, 2] == 0
     assert mask[-3, mask.shape[1] // 2] == 255
+
+
+def test_the_mask_is_where_the_polygon_is_to_the_pixel(tmp_path: Path) -> None:
+    steps = [
+        (40, 90),
+        (100, 90),
+        (100, 70),
+        (200, 70),
+        (200, 90),
+        (360, 90),
+        (360, 110),
+        (40, 110),
+    ]
+    found = opened(tmp_path, alto(alto_line("one", BASE, steps)))
+    mask = found.load(found.lines[0], 40).mask  # 1 : 1
+    assert np.abs(np.flatnonzero(mask[10])[[0, -1]] - [60, 159]).max() <= 1
+    assert np.abs(np.flatnonzero(mask[:, 10])[[0, -1]] - [20, 39]).max() <= 1
 
 
 def test_beyond_the_page_nothing_counts(tmp_path: Path) -> None:
@@ -311,6 +328,16 @@ def test_the_image_may_be_in_the_folder_above_or_named_from_the_top(tmp_path: Pa
     assert [line.file_name for line in found] == ["book/1.png", "book/img/2.png"]
     assert found.values("document") == ("book",)
     assert found.values("page") == ("1", "2")
+
+
+def test_the_image_beside_the_xml_is_meant_even_by_a_foreign_path(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_page(tmp_path / folder / "1.png")
+        xml = alto(alto_line("one", BASE, BOX), image="/home/someone/scans/1.png")
+        (tmp_path / folder / "1.xml").write_text(xml)
+    found = LineCollection.open(tmp_path)
+    assert [line.file_name for line in found] == ["a/1.png", "b/1.png"]
+    assert found.notes == ()
 
 
 def test_an_image_outside_the_collection_is_never_opened(tmp_path: Path) -> None:
