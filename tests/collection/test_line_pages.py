@@ -226,6 +226,24 @@ def test_lines_without_a_usable_place(baseline, polygon, reason: str) -> None:
     assert reason in found.reason
 
 
+coordinates = st.floats(-5, 405) | st.sampled_from([0.0, 100.0, 300.0, 400.0])
+shapes = st.lists(st.tuples(coordinates, st.floats(-5, 305)), min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(st.none() | shapes, shapes), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_drawn_on_a_page_gives_a_line_or_a_reason(places) -> None:
+    page = Image.new("RGB", (400, 300), "white")
+    for found in cuts_of([drawn(base, polygon) for base, polygon in places], (400, 300)):
+        if isinstance(found, Unusable):
+            assert found.reason
+        else:
+            image = straight_line(page, found, 16)
+            assert image.pixels.shape[:2] == image.mask.shape
+            assert image.mask.shape[0] == 16
+            assert np.isfinite(image.to_page(np.array([[0.0, 0.0], [9.0, 9.0]]))).all()
+
+
 def test_points_a_little_outside_are_moved_to_the_edge() -> None:
     cut = cut_of([(-3, 100), (404, 100)], rectangle(-3, 80, 404, 105))
     assert cut.baseline == ((0, 100), (400, 100))
@@ -393,6 +411,7 @@ def test_lines_with_one_id_are_told_apart_by_their_order(tmp_path: Path) -> None
         (alto(SECOND).replace("<Page ", "<Page/><Page "), "2 pages"),
         (b" " * ((1 << 26) + 1), "bytes"),
         (alto(alto_line("one", "1 nan 3 4", BOX)), "cannot be read"),
+        (alto(alto_line("one", "1e300 5 3 4", BOX)), "on no page"),
         (alto(alto_line("one", "1 2 3", BOX)), "no pairs"),
         (alto(alto_line("one", "a b c d", BOX)), "cannot be read"),
         (alto(alto_line("one", "1 " * 60_000, BOX)), "more than a line"),
