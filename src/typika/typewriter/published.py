@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from typika.errors import DataError
 from typika.typewriter.batches import LineBatch, Reading
 from typika.typewriter.compose import Windows, composite, warp
-from typika.typewriter.encoders import ResNet32
+from typika.typewriter.encoders import ResidualEncoder
 from typika.typewriter.generators import sprite_bank
 from typika.typewriter.published_config import STRIDE, PublishedConfig
 from typika.typewriter.published_losses import (
@@ -68,7 +68,7 @@ class PublishedTypewriter(nn.Module):
         self.config, self.n_characters = config, n_characters
         self.windows = Windows(stride=STRIDE, width=config.height, centred=config.centred_windows)
         n_sprites = n_characters * config.sprites_per_character
-        self.encoder = ResNet32(config.height)
+        self.encoder = ResidualEncoder(config.height, config.encoder_blocks)
         self.bank = sprite_bank(config.generator, n_sprites, config.sprite)
         self.selection = Selection(config, n_sprites, self.bank.codes.shape[1])
         self.placing = Placing(config, n_sprites)
