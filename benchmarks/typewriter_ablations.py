@@ -41,13 +41,13 @@ HEIGHT, ROWS = 48, slice(10, 58)  # of rendered lines of 64: no letter reaches b
 MARGIN = 4  # pixels of paper left and right of a word
 LETTERS, LINES, TEST_LINES = 10, 300, 100
 SPRITES = 13  # without transcriptions: 1.3 a letter
-STEPS, UNSUPERVISED_STEPS = 450, 450
-EPOCHS_OF_ALIGNMENT = 12
+STEPS, UNSUPERVISED_STEPS = 450, 1400
+EPOCHS_OF_ALIGNMENT, ALIGNED = 8, 150  # rounds, training words
 
 SUPERVISED = PublishedConfig(
     height=HEIGHT, encoder_blocks=1, learning_rate=2e-3, batch=8, warm_start_share=0.07
 )
-UNSUPERVISED = replace(SUPERVISED, generator="unet", crop=2.0)
+UNSUPERVISED = replace(SUPERVISED, generator="unet", crop=2.0, learning_rate=3e-3)
 VARIANTS = {
     "Learnable Typewriter": lambda config: config,
     "w/o shared z": without_shared_latents,
@@ -236,7 +236,7 @@ def measure(
     batches = in_batches(data.test)
     read = [one for batch in batches for one in decoded(model, batch, supervised)]
     if not supervised:
-        some = data.train[:300]
+        some = data.train[:ALIGNED]
         own = [one for batch in in_batches(some) for one in decoded(model, batch, False)]
         letter = assignment(own, some, n_sprites, data.n_letters)
         read = spelt(read, without_idle(letter, own, some, data.n_letters))

@@ -185,7 +185,7 @@ class PublishedTypewriter(nn.Module):
             log_probabilities = self.selection(features, self.bank.codes)[line, cell]
             n_forms = self.config.sprites_per_character
             forms = log_probabilities[:, :-1].view(len(cells), -1, n_forms)
-            form = forms[torch.arange(len(cells)), symbol].argmax(dim=1)
+            form = forms[torch.arange(len(cells), device=symbol.device), symbol].argmax(dim=1)
             places = self.placing.places(features[line, cell][None]).flat()
             drawn = warp(self.bank()[symbol * n_forms + form], places, self._window)
             return ink_boxes(drawn, self.windows.start(cell))
