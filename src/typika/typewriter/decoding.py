@@ -73,36 +73,42 @@ def align(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Itera
         yield drawn.alignment
 
 
-@torch.no_grad()
 def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Drawn]:
     """As `align`, with the drawing of every line."""
     model.eval()
     extents = ink_extents(model.sprites)
     for line in lines:
-        batch = collate([line])
-        features = model.features(batch.ink_image)
-        logits = model.logits(features)
-        reading = model.reading(logits, batch.widths)
-        fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
-        path = fits if len(fits.cells) or not line.symbols else read
-        characters = model.characters(features, logits, [path])
-        ink = model.draw(characters, 1, line.width, united=True)
-        colours = (batch.image - batch.coloured(ink)).square().mean(1)
-        alignment = Alignment(
-            line_id=line.line_id,
-            text=alphabet.decode(path.symbols.tolist()),
-            read=alphabet.decode(read.symbols.tolist()),
-            aligned=path is fits and line.symbols is not None,
-            symbols=path.symbols,
-            sprites=characters.share.argmax(1).numpy(),
-            cells=path.cells,
-            boxes=character_boxes(model, characters, extents, line.width),
-            confidence=np.exp(path.log_probabilities),
-            log_likelihood=path.log_likelihood / int(reading.n_cells[0]),
-            residual=float(losses.squared(batch.ink_image - ink, batch.mask)),
-            reconstruction=float((colours * batch.mask).sum() / batch.mask.sum().clamp_min(1)),
-        )
-        yield Drawn(alignment, characters, batch, ink[0])
+        yield _redrawn(model, line, alphabet, extents)
+
+
+@torch.no_grad()
+def _redrawn(
+    model: Typewriter, line: Line, alphabet: Alphabet, extents: Float[ndarray, "K L 4"]
+) -> Drawn:
+    batch = collate([line])
+    features = model.features(batch.ink_image)
+    logits = model.logits(features)
+    reading = model.reading(logits, batch.widths)
+    fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
+    path = fits if len(fits.cells) or not line.symbols else read
+    characters = model.characters(features, logits, [path])
+    ink = model.draw(characters, 1, line.width, united=True)
+    colours = (batch.image - batch.coloured(ink)).square().mean(1)
+    alignment = Alignment(
+        line_id=line.line_id,
+        text=alphabet.decode(path.symbols.tolist()),
+        read=alphabet.decode(read.symbols.tolist()),
+        aligned=path is fits and line.symbols is not None,
+        symbols=path.symbols,
+        sprites=characters.share.argmax(1).numpy(),
+        cells=path.cells,
+        boxes=character_boxes(model, characters, extents, line.width),
+        confidence=np.exp(path.log_probabilities),
+        log_likelihood=path.log_likelihood / int(reading.n_cells[0]),
+        residual=float(losses.squared(batch.ink_image - ink, batch.mask)),
+        reconstruction=float((colours * batch.mask).sum() / batch.mask.sum().clamp_min(1)),
+    )
+    return Drawn(alignment, characters, batch, ink[0])
 
 
 def character_boxes(

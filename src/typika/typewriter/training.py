@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from typika.typewriter.alignment import best_path
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, Reading, batches, collate
 
-STEPS_OF_A_LINE = 4  # where the number of steps is left open, and between these bounds
+STEPS_OF_A_LINE = 8  # where the number of steps is left open, and between these bounds
 LEAST_STEPS, MOST_STEPS = 800, 8000
 CHECKS = 16  # validations of a training, where nothing else is said
 ENOUGH_LINES = 40  # fewer lines than these are all learned from, and none is held out
@@ -36,7 +36,7 @@ MOST_HELD_OUT = 64
 class TrainingConfig:
     """How long and on what.
 
-    steps: batches shown; 0 takes four a line, at least 800 and at most 8,000. batch: lines of
+    steps: batches shown; 0 takes eight a line, at least 800 and at most 8,000. batch: lines of
     one, fewer where they are together more than `batch_width` pixels wide, but at least two.
     held_out: share of the transcribed lines that validate, at most 64 of them; lines whose
     `split` is "val" do so instead where there are any. checks: validations, evenly spread.
@@ -69,6 +69,7 @@ class TrainingConfig:
         return max(min(self.batch, round(self.batch_width / width)), min(self.batch, 2))
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A model as far as validation needs it."""
 
@@ -76,6 +77,7 @@ class Reader(Protocol):
         """What stands in every cell."""
 
 
+@runtime_checkable
 class Learns(Protocol):
     """A model with its optimiser: what the loop drives."""
 
@@ -215,14 +217,14 @@ def split(
     return [line for line in lines if line.line_id not in apart_names], held_out
 
 
-@torch.no_grad()
 def read_lines(model: Reader, lines: Sequence[Line]) -> Iterator[np.ndarray]:
     """Log-probabilities of the cells of each line, one line at a time.
 
     So the result does not depend on which lines come together.
     """
     for line in lines:
-        reading = model.read(collate([line]))
+        with torch.no_grad():
+            reading = model.read(collate([line]))
         yield reading.log_probabilities[0, : int(reading.n_cells[0])].double().cpu().numpy()
 
 
