@@ -29,6 +29,8 @@ FLOORS = (
         "translation",
         "cotypicality",
         "segmentation",
+        "typewriting",
+        "typewriting_report",
     },
     {"methods", "trajectory", "biases"},
     {"demonstration"},

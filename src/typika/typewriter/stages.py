@@ -153,11 +153,7 @@ class Typing:
     def parts(self) -> tuple[list[Line], list[Line]]:
         """Lines to learn from, transcribed or not, and lines that validate; no line that tests."""
         splits = {line.line_id: line.columns.get("split", "") for line in self.collection}
-        usable = [line for line in self.lines if splits[line.line_id] != TESTS]
-        unfit = {line.line_id for line in infeasible(usable, self.model_config.stride)}
-        usable = [line for line in usable if line.line_id not in unfit]
-        marked = [splits[line.line_id] == VALIDATES for line in usable]
-        return split(usable, marked, self.config.training, self.config.seed)
+        return parts_of(self.lines, splits, self.model_config.stride, self.config)
 
 
 def take_in(run: Run, collection: LineCollection, height: int) -> None:
@@ -209,6 +205,20 @@ def _collect(run: Run, collection: LineCollection, height: int) -> None:
     _write_rows(run.path(SKIPPED), ("file_name", "reason"), skipped)
     if skipped:
         warn(f"{len(skipped)} lines or files left out; see {run.path(SKIPPED)}")
+
+
+def parts_of(
+    lines: Sequence[Line], splits: Mapping[str, str], stride: int, config: TypewriterConfig
+) -> tuple[list[Line], list[Line]]:
+    """Lines to learn from and lines that validate; lines to test with are in neither.
+
+    splits: the column `split` by line, empty where there is none. stride: of the model, pixels.
+    """
+    usable = [line for line in lines if splits[line.line_id] != TESTS]
+    unfit = {line.line_id for line in infeasible(usable, stride)}
+    usable = [line for line in usable if line.line_id not in unfit]
+    marked = [splits[line.line_id] == VALIDATES for line in usable]
+    return split(usable, marked, config.training, config.seed)
 
 
 def write_alignments(
