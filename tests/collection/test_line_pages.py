@@ -102,7 +102,7 @@ def test_a_curved_line_comes_out_straight_whichever_way_it_runs(tmp_path: Path, 
     amplitude=st.floats(0, 20),
     slope=st.floats(-0.4, 0.4),
     height=st.integers(24, 128),
-    share=st.floats(0.0, 1.0),
+    share=st.floats(-0.1, 1.1),
     above=st.floats(-0.5, 1.0),
 )
 @settings(max_examples=60, deadline=None)
@@ -141,6 +141,23 @@ def test_the_mask_is_the_polygon_and_leaves_the_neighbours_out(tmp_path: Path) -
     assert abs((mask == 255).mean() - 0.5) < 0.02
     assert mask[2, 2] == 0
     assert mask[-3, mask.shape[1] // 2] == 255
+
+
+def test_the_mask_is_where_the_polygon_is_to_the_pixel(tmp_path: Path) -> None:
+    steps = [
+        (40, 90),
+        (100, 90),
+        (100, 70),
+        (200, 70),
+        (200, 90),
+        (360, 90),
+        (360, 110),
+        (40, 110),
+    ]
+    found = opened(tmp_path, alto(alto_line("one", BASE, steps)))
+    mask = found.load(found.lines[0], 40).mask  # 1 : 1
+    assert np.abs(np.flatnonzero(mask[10])[[0, -1]] - [60, 159]).max() <= 1
+    assert np.abs(np.flatnonzero(mask[:, 10])[[0, -1]] - [20, 39]).max() <= 1
 
 
 def test_beyond_the_page_nothing_counts(tmp_path: Path) -> None:
@@ -207,6 +224,24 @@ def test_lines_without_a_usable_place(baseline, polygon, reason: str) -> None:
     found = cuts_of([drawn(baseline, polygon)], (400, 300))[0]
     assert isinstance(found, Unusable)
     assert reason in found.reason
+
+
+coordinates = st.floats(-5, 405) | st.sampled_from([0.0, 100.0, 300.0, 400.0])
+shapes = st.lists(st.tuples(coordinates, st.floats(-5, 305)), min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(st.none() | shapes, shapes), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_drawn_on_a_page_gives_a_line_or_a_reason(places) -> None:
+    page = Image.new("RGB", (400, 300), "white")
+    for found in cuts_of([drawn(base, polygon) for base, polygon in places], (400, 300)):
+        if isinstance(found, Unusable):
+            assert found.reason
+        else:
+            image = straight_line(page, found, 16)
+            assert image.pixels.shape[:2] == image.mask.shape
+            assert image.mask.shape[0] == 16
+            assert np.isfinite(image.to_page(np.array([[0.0, 0.0], [9.0, 9.0]]))).all()
 
 
 def test_points_a_little_outside_are_moved_to_the_edge() -> None:
@@ -313,6 +348,16 @@ def test_the_image_may_be_in_the_folder_above_or_named_from_the_top(tmp_path: Pa
     assert found.values("page") == ("1", "2")
 
 
+def test_the_image_beside_the_xml_is_meant_even_by_a_foreign_path(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_page(tmp_path / folder / "1.png")
+        xml = alto(alto_line("one", BASE, BOX), image="/home/someone/scans/1.png")
+        (tmp_path / folder / "1.xml").write_text(xml)
+    found = LineCollection.open(tmp_path)
+    assert [line.file_name for line in found] == ["a/1.png", "b/1.png"]
+    assert found.notes == ()
+
+
 def test_an_image_outside_the_collection_is_never_opened(tmp_path: Path) -> None:
     write_page(tmp_path / "secret.png")
     inside = tmp_path / "inside"
@@ -366,6 +411,7 @@ def test_lines_with_one_id_are_told_apart_by_their_order(tmp_path: Path) -> None
         (alto(SECOND).replace("<Page ", "<Page/><Page "), "2 pages"),
         (b" " * ((1 << 26) + 1), "bytes"),
         (alto(alto_line("one", "1 nan 3 4", BOX)), "cannot be read"),
+        (alto(alto_line("one", "1e300 5 3 4", BOX)), "on no page"),
         (alto(alto_line("one", "1 2 3", BOX)), "no pairs"),
         (alto(alto_line("one", "a b c d", BOX)), "cannot be read"),
         (alto(alto_line("one", "1 " * 60_000, BOX)), "more than a line"),

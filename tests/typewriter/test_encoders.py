@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from typika.typewriter.encoders import GaussianPooling, ResNet32
+from typika.typewriter.encoders import GaussianPooling, ResidualEncoder
 
 
 def test_the_published_encoder_has_as_many_parameters_as_published() -> None:
-    assert sum(value.numel() for value in ResNet32(64).parameters()) == 463_504
+    assert sum(value.numel() for value in ResidualEncoder(64).parameters()) == 463_504
 
 
 @pytest.mark.parametrize("width", [13, 16, 17, 64, 100, 127, 128])
 def test_a_line_has_a_cell_every_sixteen_pixels(width: int) -> None:
-    encoder = ResNet32(32).eval()
+    encoder = ResidualEncoder(32).eval()
     with torch.inference_mode():
         features = encoder(torch.rand(2, 3, 32, width))
     assert features.shape == (2, encoder.cells(width), 64)
@@ -35,7 +35,7 @@ def test_pooling_is_a_mean_of_the_middle() -> None:
 
 
 def test_features_follow_the_line() -> None:
-    encoder = ResNet32(32).eval()
+    encoder = ResidualEncoder(32).eval()
     line = torch.rand(1, 3, 32, 480, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         here, later = encoder(line), encoder(torch.nn.functional.pad(line, (32, 0)))

@@ -407,7 +407,7 @@ def test_an_ablation_takes_away_one_thing() -> None:
 @pytest.mark.parametrize(("change", "words"), [
     ({"height": 40}, "height=40"), ({"sparsity_weight": 0.1}, "without frequency_weight"),
     ({"warm_start_share": 2.0}, "warm_start_share=2.0"), ({"crop": 0.5}, "crop=0.5"),
-    ({"ctc_weight": -1.0}, "ctc_weight=-1.0"), ({"batch": 0}, "at least 1"),
+    ({"ctc_weight": -1.0}, "ctc_weight=-1.0"), ({"batch": 0}, "batch=0"),
     ({"learning_rate": 0.0}, "learning_rate > 0"), ({"least_frequency": 0.0}, "least_frequency"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(change: dict, words: str) -> None:

@@ -23,6 +23,7 @@ from typika.collection._straighten import dense
 
 OUTSIDE = 0.02  # of the page's longer side: points may lie this far beyond it, and are moved back
 ROUNDED_UNITS = 0.01  # by which proportions may differ where the unit is no pixel
+DECIMALS = 3  # of a pixel's place
 SAME_POINT = 0.5  # pixels
 CELLS = 2  # along a baseline, for each height of its line
 SHARPEST_TURN = np.cos(np.radians(40))  # between two cells; the band folds over beyond that
@@ -119,7 +120,7 @@ def _in_one_scale(cuts: Sequence[Cut | Unusable]) -> list[Cut | Unusable]:
 def _common(sizes: Sequence[float]) -> float:
     """What suffices for most, but not much more than the middle one needs."""
     middle, most = (float(value) for value in np.quantile(sizes, (0.5, MOST)))
-    return round(min(most, max(middle, middle * MUCH_LARGER)), 3)
+    return round(min(most, max(middle, middle * MUCH_LARGER)), DECIMALS)
 
 
 def _outline(drawn: Drawn, size: tuple[int, int]) -> _Outline | Unusable:
@@ -157,7 +158,7 @@ def _on_page(
     slack = OUTSIDE * max(size)
     if (found < -slack).any() or (found > np.asarray(size) + slack).any():
         return Unusable("lies outside the page")
-    return np.clip(found, 0.0, np.asarray(size, dtype=np.float64))
+    return np.round(np.clip(found, 0.0, np.asarray(size, dtype=np.float64)), DECIMALS)
 
 
 def _distinct(line: Polyline) -> Polyline:
@@ -239,7 +240,12 @@ def _cut(line: _Outline, gap: float | None) -> Cut | Unusable:
         return Unusable("its polygon is not at its baseline")
     polygon = None if line.polygon is None else _plain(line.polygon)
     baseline = _plain(_resampled(spine, start, end, pitch))
-    return Cut(baseline=baseline, polygon=polygon, above=round(above, 3), below=round(below, 3))
+    return Cut(
+        baseline=baseline,
+        polygon=polygon,
+        above=round(above, DECIMALS),
+        below=round(below, DECIMALS),
+    )
 
 
 def _resampled(line: Polyline, start: float, end: float, pitch: float) -> Polyline:
@@ -271,4 +277,4 @@ def _place(spine: Polyline, points: Polyline) -> Float[ndarray, "n 2"]:
 
 def _plain(points: Polyline) -> Points:
     """Points as numbers that are written alike everywhere."""
-    return tuple((round(x, 3), round(y, 3)) for x, y in points.tolist())
+    return tuple((round(x, DECIMALS), round(y, DECIMALS)) for x, y in points.tolist())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from typika.collection._line_records import Points
 from typika.collection._xml import Element, local_name
 
+FURTHEST = 1e7  # from the corner of a page, in any unit
 MOST_POINTS = 20_000  # of one line; real ones have a few hundred
 
 
@@ -58,8 +58,8 @@ def parse_points(text: str | None) -> Points | None:
         ValueError: something that is no number, an odd count, or too many.
     """
     values = [float(value) for value in (text or "").replace(",", " ").split()]
-    if not all(map(math.isfinite, values)):
-        raise ValueError("a point that is no number")
+    if not all(abs(value) < FURTHEST for value in values):
+        raise ValueError("a point that is no number, or on no page")
     if len(values) % 2:
         raise ValueError(f"{len(values)} numbers, which are no pairs")
     if len(values) > 2 * MOST_POINTS:
@@ -73,10 +73,10 @@ def number(text: str | None) -> float:
         value = float(text or 0)
     except ValueError:
         return 0.0
-    return value if math.isfinite(value) else 0.0
+    return value if abs(value) < FURTHEST else 0.0
 
 
 def size_of(width: str | None, height: str | None) -> tuple[float, float] | None:
     """Width and height of a page; some writers leave them out or write 0."""
     wide, high = number(width), number(height)
-    return (wide, high) if wide > 0 and high > 0 else None
+    return (wide, high) if wide >= 1 and high >= 1 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 
 from typika.collection import _alto, _page
@@ -46,8 +46,8 @@ def read_pages(
     harvest = Harvest()
     finder = PageFinder(images)
     of_image: dict[str, str] = {}
-    siblings: list[str] = []
     folders: set[str] = set()
+    siblings: list[str] = []
     for file in files:
         try:
             text = _read(root / file)
@@ -59,17 +59,22 @@ def read_pages(
             if not isinstance(refusal, _Stranger):
                 folders.add(posixpath.dirname(file))
             continue
-        folders |= {posixpath.dirname(file), posixpath.dirname(image)}
         of_image[image] = file
+        folders |= {posixpath.dirname(file), posixpath.dirname(image)}
         if not exact:
             siblings.append(f"{image} for {text.image or 'none'} in {file}")
         _gather(text, file, image, harvest)
     harvest.note(siblings, "page images under another name than their XML says")
-    pages = [image for image in images if posixpath.dirname(image) in folders]
-    harvest.claimed = of_image.keys() | (set(pages) - set(lines))
-    for image in sorted(harvest.claimed - of_image.keys()):
-        harvest.skip(image, "no XML describes this page")
+    pages = {image for image in images if posixpath.dirname(image) in folders}
+    _claim(of_image.keys(), pages - set(lines), harvest)
     return harvest
+
+
+def _claim(described: Set[str], pages: Set[str], harvest: Harvest) -> None:
+    """Keep pages from being taken for lines, and skip those that no XML describes."""
+    harvest.claimed = set(described | pages)
+    for image in sorted(pages - described):
+        harvest.skip(image, "no XML describes this page")
 
 
 def _read(path: Path) -> PageText:

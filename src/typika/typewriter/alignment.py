@@ -51,7 +51,7 @@ def forced_path(log_probabilities: Float[ndarray, "T K1"], text: Sequence[int]) 
 
 
 def forced_paths(
-    log_probabilities: Sequence[Float[ndarray, "T K1"]], texts: Sequence[Sequence[int]]
+    log_probabilities: Sequence[Float[ndarray, "_ K1"]], texts: Sequence[Sequence[int]]
 ) -> list[CellPath]:
     """`forced_path` of several lines at once, which is faster; the result is the same.
 
@@ -83,17 +83,17 @@ def forced_paths(
         final = np.where((t < n_cells)[:, None], best, final)
     paths = []
     for n in range(n_lines):
-        states = _trace(came[n, : n_cells[n]], final[n], n_states[n])
-        text = np.asarray(texts[n], dtype=int)
+        states = _trace(came[n, : n_cells[n]], final[n], int(n_states[n]))
+        symbols_and_blank = np.append(np.asarray(texts[n], dtype=int), -1)
         total = float(final[n, states[-1]])
         line = log_probabilities[n]
-        symbols = np.where(states % 2 == 1, np.append(text, -1)[states // 2], line.shape[1] - 1)
+        symbols = np.where(states % 2 == 1, symbols_and_blank[states // 2], line.shape[1] - 1)
         paths.append(_path_of_runs(line, symbols, states, total))
     return paths
 
 
 def _trellis(
-    lines: Sequence[Float[ndarray, "T K1"]], texts: Sequence[Sequence[int]]
+    lines: Sequence[Float[ndarray, "_ K1"]], texts: Sequence[Sequence[int]]
 ) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """What every state emits in every cell, which states may be entered over a blank, sizes."""
     n_cells = np.array([len(line) for line in lines])

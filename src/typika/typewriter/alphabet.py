@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from typika.errors import DataError
 
@@ -116,4 +117,4 @@ def name_characters(characters: Sequence[str]) -> str:
 
 def n_cells_needed(numbers: Sequence[int]) -> int:
     """Cells that a connectionist alignment needs: one a symbol, one between equal neighbours."""
-    return len(numbers) + sum(a == b for a, b in zip(numbers, numbers[1:], strict=False))
+    return len(numbers) + sum(a == b for a, b in pairwise(numbers))

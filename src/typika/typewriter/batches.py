@@ -124,7 +124,12 @@ def ink_and_paper(
     ink = np.median(inside[dark], axis=0) / 255 if dark.any() else paper
     if np.linalg.norm(paper - ink) < LEAST_CONTRAST:
         ink = np.clip(paper - LEAST_CONTRAST, 0, 1)
-    return tuple(ink.tolist()), tuple(paper.tolist())  # type: ignore[return-value]
+    return _colour(ink), _colour(paper)
+
+
+def _colour(values: ndarray) -> tuple[float, float, float]:
+    red, green, blue = values.tolist()
+    return red, green, blue
 
 
 def otsu(grey: Float[ndarray, " n"]) -> float:

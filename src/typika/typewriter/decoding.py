@@ -17,6 +17,7 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
+from typika.typewriter import losses
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, collate
 from typika.typewriter.learner import paths_of
@@ -35,7 +36,8 @@ class Alignment:
     symbols: numbers in the alphabet. sprites: which of each symbol's L forms. boxes: of the ink;
     of a space, the gap. confidence: probability of the symbol at its cell, in [0, 1].
     cells: where it was read. log_likelihood: of the whole path, per cell.
-    residual: mean square of ink minus drawing over the pixels that count.
+    residual: mean square of ink minus drawing over the pixels that count. reconstruction: of the
+    line minus the drawing in its colours.
     """
 
     line_id: str
@@ -49,6 +51,7 @@ class Alignment:
     confidence: Float[ndarray, " n"]
     log_likelihood: float
     residual: float
+    reconstruction: float
 
 
 @dataclass(frozen=True)
@@ -70,36 +73,42 @@ def align(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Itera
         yield drawn.alignment
 
 
-@torch.no_grad()
 def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Drawn]:
     """As `align`, with the drawing of every line."""
     model.eval()
     extents = ink_extents(model.sprites)
     for line in lines:
-        batch = collate([line])
-        features = model.features(batch.ink_image)
-        logits = model.logits(features)
-        reading = model.reading(logits, batch.widths)
-        fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
-        path = fits if len(fits.cells) or not line.symbols else read
-        characters = model.characters(features, logits, [path])
-        ink = model.draw(characters, 1, line.width, united=True)
-        inside = batch.mask.sum().clamp_min(1)
-        residual = ((batch.ink_image - ink).square() * batch.mask).sum() / inside
-        alignment = Alignment(
-            line_id=line.line_id,
-            text=alphabet.decode(path.symbols.tolist()),
-            read=alphabet.decode(read.symbols.tolist()),
-            aligned=path is fits and line.symbols is not None,
-            symbols=path.symbols,
-            sprites=characters.share.argmax(1).numpy(),
-            cells=path.cells,
-            boxes=character_boxes(model, characters, extents, line.width),
-            confidence=np.exp(path.log_probabilities),
-            log_likelihood=path.log_likelihood / int(reading.n_cells[0]),
-            residual=float(residual),
-        )
-        yield Drawn(alignment, characters, batch, ink[0])
+        yield _redrawn(model, line, alphabet, extents)
+
+
+@torch.no_grad()
+def _redrawn(
+    model: Typewriter, line: Line, alphabet: Alphabet, extents: Float[ndarray, "K L 4"]
+) -> Drawn:
+    batch = collate([line])
+    features = model.features(batch.ink_image)
+    logits = model.logits(features)
+    reading = model.reading(logits, batch.widths)
+    fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
+    path = fits if len(fits.cells) or not line.symbols else read
+    characters = model.characters(features, logits, [path])
+    ink = model.draw(characters, 1, line.width, united=True)
+    colours = (batch.image - batch.coloured(ink)).square().mean(1)
+    alignment = Alignment(
+        line_id=line.line_id,
+        text=alphabet.decode(path.symbols.tolist()),
+        read=alphabet.decode(read.symbols.tolist()),
+        aligned=path is fits and line.symbols is not None,
+        symbols=path.symbols,
+        sprites=characters.share.argmax(1).numpy(),
+        cells=path.cells,
+        boxes=character_boxes(model, characters, extents, line.width),
+        confidence=np.exp(path.log_probabilities),
+        log_likelihood=path.log_likelihood / int(reading.n_cells[0]),
+        residual=float(losses.squared(batch.ink_image - ink, batch.mask)),
+        reconstruction=float((colours * batch.mask).sum() / batch.mask.sum().clamp_min(1)),
+    )
+    return Drawn(alignment, characters, batch, ink[0])
 
 
 def character_boxes(
@@ -108,7 +117,7 @@ def character_boxes(
     """Where the ink of each drawn character is, kept inside the line; of a space, the gap."""
     own = extents[characters.symbol.numpy(), characters.share.argmax(1).numpy()]
     scale = characters.log_scale.exp().numpy()
-    middle = characters.middle.numpy() + (0, model.config.height / 2)
+    middle = characters.middle.numpy() + np.array([0, model.config.height / 2])
     boxes = own * scale[:, [0, 1, 0, 1]] + middle[:, [0, 1, 0, 1]]
     if model.space is not None:
         spaces = np.flatnonzero(characters.symbol.numpy() == model.space)

@@ -13,24 +13,23 @@ from torch import Tensor, nn
 FEATURES = 64  # channels of a feature
 STRIDE = 16  # pixels from one feature to the next: 4 of the network, 4 of its pooling
 WIDTHS = (16, 32, 64)  # channels of the three stages
-BLOCKS = 5  # a stage
 SIGMA = 1.0  # of the pooling, in pixels of the feature map
 
 
-class ResNet32(nn.Module):
-    """ResNet-32 as for CIFAR-10, cut after its third stage, then a fixed Gaussian pooling.
+class ResidualEncoder(nn.Module):
+    """A ResNet as for CIFAR-10, cut after its third stage, then a fixed Gaussian pooling.
 
     Features are normalised to mean 0 and variance 1 over channels, without learned affine.
     """
 
-    def __init__(self, height: int) -> None:
-        """height: of the lines, pixels; a multiple of 4."""
+    def __init__(self, height: int, n_blocks: int = 5) -> None:
+        """height: of the lines, pixels; a multiple of 4. n_blocks: a stage; 5 make ResNet-32."""
         super().__init__()
         self.stem = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(WIDTHS[0])
         blocks, entering = [], WIDTHS[0]
         for stage, width in enumerate(WIDTHS):
-            for block in range(BLOCKS):
+            for block in range(n_blocks):
                 blocks.append(_Block(entering, width, 2 if stage and not block else 1))
                 entering = width
         self.blocks = nn.Sequential(*blocks)

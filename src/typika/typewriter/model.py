@@ -93,8 +93,8 @@ class Encoder(nn.Module):
 
     def __init__(self, height: int, stride: int) -> None:
         super().__init__()
-        steps = {4: ((2, 2), (2, 2), (2, 1)), 8: ((2, 2),) * 3, 16: ((2, 2),) * 3}[stride]
-        steps = (*steps, (1, 2) if stride == 16 else (1, 1), (2, 1))
+        third, fourth = {4: (1, 1), 8: (2, 1), 16: (2, 2)}[stride]  # columns a step
+        steps = ((2, 2), (2, 2), (2, third), (1, fourth), (2, 1))
         layers: list[nn.Module] = []
         before = 1
         for channels, step in zip(CHANNELS, steps, strict=True):
@@ -173,10 +173,10 @@ class Typewriter(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.keys, generator=generator)
-        nn.init.zeros_(self.place[-1].weight)  # type: ignore[arg-type, union-attr]
+        nn.init.zeros_(self.place[-1].weight)  # type: ignore[arg-type]
         with torch.no_grad():
             if self.config.sprites > 1:  # equal sprites would stay equal
-                self.sprites += 0.02 * torch.rand(self.sprites.shape, generator=generator)
+                self.sprites.add_(0.02 * torch.rand(self.sprites.shape, generator=generator))
             if self.space is not None:
                 self.sprites[self.space] = 0
 
@@ -198,9 +198,12 @@ class Typewriter(nn.Module):
     def reading(self, logits: Float[Tensor, "b T KL1"], widths: Int[Tensor, " b"]) -> Reading:
         """Probabilities of symbols: those of their L sprites summed."""
         logs = logits.log_softmax(2)
-        symbols = logs[..., :-1].unflatten(2, (self.n_symbols, self.config.sprites)).logsumexp(3)
+        symbols = self._by_symbol(logs[..., :-1]).logsumexp(3)
         n_cells = (widths + self.stride - 1) // self.stride
         return Reading(torch.cat([symbols, logs[..., -1:]], 2), n_cells)
+
+    def _by_symbol(self, values: Float[Tensor, "*n KL"]) -> Float[Tensor, "*n K L"]:
+        return values.reshape(*values.shape[:-1], self.n_symbols, self.config.sprites)
 
     def read(self, batch: LineBatch) -> Reading:
         """What stands in every cell, without drawing anything."""
@@ -217,11 +220,15 @@ class Typewriter(nn.Module):
         Of L sprites of a symbol, training mixes them by their probability and evaluation takes
         the most probable.
         """
-        line = torch.tensor([n for n, path in enumerate(paths) for _ in path.cells], dtype=int)
-        cell = torch.tensor([c for path in paths for c in path.cells.tolist()], dtype=int)
-        symbol = torch.tensor([s for path in paths for s in path.symbols.tolist()], dtype=int)
+        line = torch.tensor(
+            [n for n, path in enumerate(paths) for _ in path.cells], dtype=torch.long
+        )
+        cell = torch.tensor([c for path in paths for c in path.cells.tolist()], dtype=torch.long)
+        symbol = torch.tensor(
+            [s for path in paths for s in path.symbols.tolist()], dtype=torch.long
+        )
         raw = self.place(features)[line, :, cell]
-        own = logits[line, cell, :-1].unflatten(1, (self.n_symbols, self.config.sprites))
+        own = self._by_symbol(logits[line, cell, :-1])
         share = own[torch.arange(len(symbol)), symbol].softmax(1)
         if not self.training:
             share = functional.one_hot(share.argmax(1), share.shape[1]).to(share.dtype)

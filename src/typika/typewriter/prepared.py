@@ -31,7 +31,7 @@ class Prepared:
     """Lines ready to be shown: a folder of bytes, and what is known of each.
 
     pixels: (W, H, 4) red, green, blue and mask of the columns of all lines, one after the other.
-    rows: of each line its id, first column, width, colours of ink and paper, whether it has a mask.
+    rows: of each line its id, first column, width, colours, and whether it has a mask.
     """
 
     pixels: ndarray
@@ -116,8 +116,11 @@ def choose_stride(widths: Sequence[int], texts: Sequence[str | None], alphabet: 
 
 def infeasible(lines: Sequence[Line], stride: int) -> list[Line]:
     """Lines whose symbols need more cells of `stride` pixels than they have."""
-    return [line for line in lines
-            if line.symbols and n_cells_needed(line.symbols) > -(-line.width // stride)]  # fmt: skip
+
+    def needs_more(line: Line) -> bool:
+        return n_cells_needed(line.symbols or ()) > -(-line.width // stride)
+
+    return [line for line in lines if needs_more(line)]
 
 
 def transcriptions(lines: Sequence[TextLine]) -> dict[str, str | None]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from typika.errors import DataError
 from typika.typewriter.batches import LineBatch, Reading
 from typika.typewriter.compose import Windows, composite, warp
-from typika.typewriter.encoders import ResNet32
+from typika.typewriter.encoders import ResidualEncoder
 from typika.typewriter.generators import sprite_bank
 from typika.typewriter.published_config import STRIDE, PublishedConfig
 from typika.typewriter.published_losses import (
@@ -68,7 +68,7 @@ class PublishedTypewriter(nn.Module):
         self.config, self.n_characters = config, n_characters
         self.windows = Windows(stride=STRIDE, width=config.height, centred=config.centred_windows)
         n_sprites = n_characters * config.sprites_per_character
-        self.encoder = ResNet32(config.height)
+        self.encoder = ResidualEncoder(config.height, config.encoder_blocks)
         self.bank = sprite_bank(config.generator, n_sprites, config.sprite)
         self.selection = Selection(config, n_sprites, self.bank.codes.shape[1])
         self.placing = Placing(config, n_sprites)
@@ -185,7 +185,7 @@ class PublishedTypewriter(nn.Module):
             log_probabilities = self.selection(features, self.bank.codes)[line, cell]
             n_forms = self.config.sprites_per_character
             forms = log_probabilities[:, :-1].view(len(cells), -1, n_forms)
-            form = forms[torch.arange(len(cells)), symbol].argmax(dim=1)
+            form = forms[torch.arange(len(cells), device=symbol.device), symbol].argmax(dim=1)
             places = self.placing.places(features[line, cell][None]).flat()
             drawn = warp(self.bank()[symbol * n_forms + form], places, self._window)
             return ink_boxes(drawn, self.windows.start(cell))

@@ -21,6 +21,7 @@ class PublishedConfig:
     """The published model; the defaults are its supervised run on Google1000."""
 
     height: int = 64  # pixels of a line; a sprite has half of it either way
+    encoder_blocks: int = 5  # of each of its three stages; 5 make ResNet-32
     # Where sprites come from (Sec. 3.3.2): mlp with transcriptions, unet without; marionette is
     # MarioNette's; pixels is none ("w/o g").
     generator: Literal["mlp", "unet", "marionette", "pixels"] = "mlp"
@@ -57,8 +58,9 @@ class PublishedConfig:
     def __post_init__(self) -> None:
         if self.height < STRIDE or self.height % STRIDE:
             raise ConfigError(f"height={self.height}: need a multiple of {STRIDE} pixels")
-        if min(self.sprites_per_character, self.batch, self.epochs) < 1:
-            raise ConfigError("sprites_per_character, batch and epochs: need at least 1")
+        for name in ("encoder_blocks", "sprites_per_character", "batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: need at least 1")
         if self.warm_start_steps < 0 or self.weight_decay < 0 or self.learning_rate <= 0:
             raise ConfigError(
                 "need warm_start_steps and weight_decay >= 0 and learning_rate > 0; got "

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ from typika.errors import DataError
 from typika.files import whole_file, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
-from typika.tables import harmless, read_parquet, write_csv, write_parquet
+from typika.tables import harmless, write_csv, write_parquet
 from typika.text_evaluation import error_rate
 from typika.typewriter import gauge
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
@@ -47,7 +47,7 @@ from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
 
 LINES, ALPHABET, SKIPPED = "lines.parquet", "alphabet.csv", "skipped.csv"
-PREPARED, MODEL, METRICS = "lines", "model", "metrics.jsonl"
+PREPARED, MODEL, CHECKPOINTS, METRICS = "lines", "model", "checkpoints", "metrics.jsonl"
 READINGS, CHARACTERS = "readings.parquet", "characters.parquet"
 OWN_COLUMNS = ("line_id", "file_name", "text", "width")
 VALIDATES, LEARNS, TESTS = "val", "train", "test"  # splits, as published
@@ -62,7 +62,7 @@ class TextConfig:
     table. metadata: table of further columns. spaces: whether word spaces are typed.
     """
 
-    normalisation: str = "NFC"
+    normalisation: Literal["NFC", "NFD", "none"] = "NFC"
     replacements: str | None = None
     metadata: str | None = None
     spaces: bool = True
@@ -122,47 +122,12 @@ class Typing:
     def advance(self) -> None:
         """The stages in order, each skipped where its causes have not changed."""
         values = settings.as_values(self.config)
-        source = {"collection": self.collection.digest, "text": values["text"]}
-        self._stage("collect", source, (LINES, ALPHABET, SKIPPED), self._collect)
-        height = {"collection": self.collection.digest, "height": self.config.model.height}
-        self._stage("prepare", height, (PREPARED,), self._prepare)
+        take_in(self.run, self.collection, self.config.model.height)
         causes = {name: values[name] for name in ("seed", "text", "model", "learning", "training")}
         causes["collect"] = self.run.output_digest("collect")
-        self._stage("train", causes, (MODEL, "checkpoints", METRICS), self._train)
-        causes = {name: self.run.output_digest(name) for name in ("collect", "prepare", "train")}
-        outputs = (READINGS, CHARACTERS, "characters.csv")
-        self._stage("align", causes, outputs, self._align)
-
-    def _stage(
-        self, name: str, causes: Mapping[str, Any], outputs: tuple[str, ...], compute: Any
-    ) -> None:
-        self.run.stage(Stage(name=name, causes=causes, outputs=outputs), compute)
-
-    def _collect(self) -> None:
-        collection = self.collection
-        for note in (*collection.notes, *collection.alphabet.notes):
-            warn(note)
-        widths = [collection.width(line, self.config.model.height) for line in collection]
-        table = {
-            "line_id": [line.line_id for line in collection],
-            "file_name": [line.file_name for line in collection],
-            "text": pa.array([line.text for line in collection], pa.string()),
-            "width": pa.array(widths, pa.int32()),
-            **{name: [line.columns[name] for line in collection]
-               for name in collection.columns if name not in OWN_COLUMNS},
-        }  # fmt: skip
-        write_parquet(pa.table(table), self.run.path(LINES))
-        rows = [(symbol.character, symbol.count, symbol.name, symbol.script)
-                for symbol in collection.alphabet.symbols]  # fmt: skip
-        _write_rows(self.run.path(ALPHABET), ("character", "count", "name", "script"), rows)
-        skipped = [(one.file_name, one.reason) for one in collection.skipped]
-        _write_rows(self.run.path(SKIPPED), ("file_name", "reason"), skipped)
-        if skipped:
-            warn(f"{len(skipped)} lines or files left out; see {self.run.path(SKIPPED)}")
-
-    def _prepare(self) -> None:
-        with task("prepare lines", len(self.collection)) as advance:
-            prepare(self.collection, self.config.model.height, self.run.path(PREPARED), advance)
+        stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS))
+        self.run.stage(stage, self._train)
+        read(self.run, self.collection, load_typewriter(self.run.path(MODEL)), "train")
 
     def _train(self) -> None:
         config, seed = self.config.training, self.config.seed
@@ -173,11 +138,10 @@ class Typing:
         model = Typewriter(self.model_config, self.alphabet.size, space=self.alphabet.space,
                            generator=generator)  # fmt: skip
         n_steps = config.n_steps(len(learned))
-        rows: list[str] = []
         with one_thread(), task("train", n_steps) as advance:
             progress = train(
                 Learner(model, self.config.learning), learned, held_out, self.alphabet, config,
-                seed=seed, checkpoints=Checkpoints(self.run.path("checkpoints")),
+                seed=seed, checkpoints=Checkpoints(self.run.path(CHECKPOINTS)),
                 advance=advance, report=_say_progress,
             )  # fmt: skip
             gauge.fix(model, learned)
@@ -187,14 +151,60 @@ class Typing:
         save_typewriter(trained, self.run.path(MODEL))
 
     def parts(self) -> tuple[list[Line], list[Line]]:
-        """Lines to learn from, transcribed or not, and lines that validate; test lines are apart."""
+        """Lines to learn from, transcribed or not, and lines that validate; no line that tests."""
         splits = {line.line_id: line.columns.get("split", "") for line in self.collection}
         return parts_of(self.lines, splits, self.model_config.stride, self.config)
 
-    def _align(self) -> None:
-        trained = load_typewriter(self.run.path(MODEL))
-        with one_thread(), task("align", len(self.lines)) as advance:
-            write_alignments(trained, self.lines, self.texts, self.collection, self.run, advance)
+
+def take_in(run: Run, collection: LineCollection, height: int) -> None:
+    """The stages `collect` and `prepare`."""
+    causes: dict[str, Any] = {"collection": collection.digest}
+    causes["skipped"] = [str(one) for one in collection.skipped]
+    stage = Stage(name="collect", causes=causes, outputs=(LINES, ALPHABET, SKIPPED))
+    run.stage(stage, lambda: _collect(run, collection, height))
+
+    def compute() -> None:
+        with task("prepare lines", len(collection)) as advance:
+            prepare(collection, height, run.path(PREPARED), advance)
+
+    causes = {"collection": collection.digest, "height": height}
+    run.stage(Stage(name="prepare", causes=causes, outputs=(PREPARED,)), compute)
+
+
+def read(run: Run, collection: LineCollection, trained: Trained, *after: str) -> None:
+    """The stage `align`: read the lines, and align those whose transcription is known."""
+
+    def compute() -> None:
+        texts = transcriptions(collection.lines)
+        lines = Prepared.open(run.path(PREPARED)).lines(texts, trained.alphabet)
+        with one_thread(), task("align", len(lines)) as advance:
+            write_alignments(trained, lines, texts, collection, run, advance)
+
+    causes = {name: run.output_digest(name) for name in ("collect", "prepare", *after)}
+    causes["model"] = trained.digest
+    outputs = (READINGS, CHARACTERS, "characters.csv")
+    run.stage(Stage(name="align", causes=causes, outputs=outputs), compute)
+
+
+def _collect(run: Run, collection: LineCollection, height: int) -> None:
+    for note in (*collection.notes, *collection.alphabet.notes):
+        warn(note)
+    table = {
+        "line_id": [line.line_id for line in collection],
+        "file_name": [line.file_name for line in collection],
+        "text": pa.array([line.text for line in collection], pa.string()),
+        "width": pa.array([collection.width(line, height) for line in collection], pa.int32()),
+        **{name: [line.columns[name] for line in collection]
+           for name in collection.columns if name not in OWN_COLUMNS},
+    }  # fmt: skip
+    write_parquet(pa.table(table), run.path(LINES))
+    rows = [(symbol.character, symbol.count, symbol.name, symbol.script)
+            for symbol in collection.alphabet.symbols]  # fmt: skip
+    _write_rows(run.path(ALPHABET), ("character", "count", "name", "script"), rows)
+    skipped = [(one.file_name, one.reason) for one in collection.skipped]
+    _write_rows(run.path(SKIPPED), ("file_name", "reason"), skipped)
+    if skipped:
+        warn(f"{len(skipped)} lines or files left out; see {run.path(SKIPPED)}")
 
 
 def parts_of(
@@ -244,6 +254,7 @@ READING_SCHEMA = pa.schema([
     ("character_error", pa.float64()),  # of `read`, spaces apart; null without transcription
     ("log_likelihood", pa.float64()),  # of the path, per cell
     ("residual", pa.float64()),  # mean square of ink minus drawing, ink in [0, 1]
+    ("reconstruction", pa.float64()),  # ... of colours, RGB in [0, 1]
 ])  # fmt: skip
 CHARACTER_SCHEMA = pa.schema([
     ("line_id", pa.string()),
@@ -264,7 +275,8 @@ def _reading_row(aligned: Alignment, text: str | None) -> dict[str, Any]:
     error = error_rate([text], [aligned.read]).micro if text else None
     return {"line_id": aligned.line_id, "text": text, "read": aligned.read,
             "aligned": aligned.aligned, "character_error": error,
-            "log_likelihood": aligned.log_likelihood, "residual": aligned.residual}  # fmt: skip
+            "log_likelihood": aligned.log_likelihood, "residual": aligned.residual,
+            "reconstruction": aligned.reconstruction}  # fmt: skip
 
 
 def _character_rows(aligned: Alignment, frame: Any, alphabet: Alphabet) -> list[dict[str, Any]]:
@@ -319,8 +331,3 @@ def _write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[objec
     writer.writerows([[harmless(value) for value in row] for row in rows])
     with whole_file(path) as temporary:
         temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")
-
-
-def read_lines_table(folder: Path) -> pa.Table:
-    """The lines of a run."""
-    return read_parquet(folder / LINES)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from typika import __version__, config
 from typika.errors import ModelError
-from typika.files import whole_folder, write_text
+from typika.files import file_digest, whole_folder, write_text
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.model import ModelConfig, Typewriter
 
@@ -27,6 +27,7 @@ class Trained:
     model: Typewriter
     alphabet: Alphabet
     normalisation: str
+    digest: str = ""  # of the file of its tensors, once there is one
 
 
 def save_typewriter(trained: Trained, folder: Path) -> None:
@@ -66,4 +67,5 @@ def load_typewriter(folder: Path) -> Trained:
     except (ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: not a typewriter that this version reads ({error})") from error
     model.eval()
-    return Trained(model, alphabet, meaning["normalisation"])
+    digest = file_digest(folder / TENSORS)
+    return Trained(model, alphabet, meaning["normalisation"], digest)

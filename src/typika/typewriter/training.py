@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ MOST_HELD_OUT = 64
 class TrainingConfig:
     """How long and on what.
 
-    steps: batches shown; 0 takes eight a line, at least 800 and at most 8,000. batch: lines.
+    steps: batches shown; 0 takes eight a line, at least 800 and at most 8,000. batch: lines of
+    one, fewer where they are together more than `batch_width` pixels wide, but at least two.
     held_out: share of the transcribed lines that validate, at most 64 of them; lines whose
     `split` is "val" do so instead where there are any. checks: validations, evenly spread.
     patience: validations in a row without a lower error that end training; 0 never does.
@@ -44,6 +45,7 @@ class TrainingConfig:
 
     steps: int = 0
     batch: int = 8
+    batch_width: int = 6000
     held_out: float = 0.1
     checks: int = CHECKS
     patience: int = 0
@@ -52,7 +54,7 @@ class TrainingConfig:
         if self.steps < 0 or self.batch < 1 or self.checks < 1 or self.patience < 0:
             raise ConfigError(
                 f"steps={self.steps}, batch={self.batch}, checks={self.checks}, "
-                f"patience={self.patience}: need steps >= 0, batch >= 1, checks >= 1, patience >= 0"
+                f"patience={self.patience}: steps and patience need at least 0, the others 1"
             )
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out={self.held_out}: need 0 <= held_out < 1")
@@ -61,7 +63,13 @@ class TrainingConfig:
         """Steps for a number of lines."""
         return self.steps or min(max(STEPS_OF_A_LINE * n_lines, LEAST_STEPS), MOST_STEPS)
 
+    def size(self, lines: Sequence[Line]) -> int:
+        """Lines of a batch."""
+        width = sum(line.width for line in lines) / len(lines)
+        return max(min(self.batch, round(self.batch_width / width)), min(self.batch, 2))
 
+
+@runtime_checkable
 class Reader(Protocol):
     """A model as far as validation needs it."""
 
@@ -69,6 +77,7 @@ class Reader(Protocol):
         """What stands in every cell."""
 
 
+@runtime_checkable
 class Learns(Protocol):
     """A model with its optimiser: what the loop drives."""
 
@@ -156,12 +165,14 @@ def train(
 
     advance: told of steps done. report: told of each validation, as it comes.
     """
+    if not lines:
+        raise DataError("no line to learn from")
     n_steps = config.n_steps(len(lines))
     every = max(n_steps // config.checks, 1)
     progress = checkpoints.restore(learner)
     advance(progress.step)
     seen = _Means()
-    for step, numbers in _steps(lines, config.batch, seed, progress.step, n_steps):
+    for step, numbers in _steps(lines, config.size(lines), seed, progress.step, n_steps):
         batch = collate([lines[n] for n in numbers])
         seen.add(learner.step(batch, step, n_steps, _generator(seed, step)))
         advance(1)
@@ -202,14 +213,14 @@ def split(
     return [line for line in lines if line.line_id not in apart_names], held_out
 
 
-@torch.no_grad()
 def read_lines(model: Reader, lines: Sequence[Line]) -> Iterator[np.ndarray]:
     """Log-probabilities of the cells of each line, one line at a time.
 
     So the result does not depend on which lines come together.
     """
     for line in lines:
-        reading = model.read(collate([line]))
+        with torch.no_grad():
+            reading = model.read(collate([line]))
         yield reading.log_probabilities[0, : int(reading.n_cells[0])].double().cpu().numpy()
 
 
@@ -228,9 +239,7 @@ def _validate(learner: Learns, lines: Sequence[Line], alphabet: Alphabet) -> dic
 def _steps(
     lines: Sequence[Line], size: int, seed: int, start: int, n_steps: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """Numbers of the lines of every step from `start`: epoch after epoch, each in its own order."""
-    if not lines:
-        raise DataError("no line to learn from")
+    """Numbers of the lines of every step from `start`, epoch after epoch, each in an own order."""
     a_round = -(-len(lines) // size)
     for epoch in range(start // a_round, -(-n_steps // a_round)):
         order = list(batches(lines, size, np.random.default_rng((seed, 2, epoch))))
