@@ -20,19 +20,21 @@ function say(path) {
 }
 
 // One stop of the Tab key for a line; the arrow keys go from character to character.
+// The div listens: an SVG that listens for the focus becomes a stop of its own in Chromium.
 for (const svg of document.querySelectorAll(".drawn-line svg")) {
+  const box = svg.parentElement;
   const paths = [...svg.querySelectorAll("path")];
   paths[0].tabIndex = 0;
   const stop = (path) => {
     for (const one of paths) one.tabIndex = one === path ? 0 : -1;
     say(path);
   };
-  svg.addEventListener("focusin", (event) => stop(event.target.closest("path")));
-  svg.addEventListener("mouseover", (event) => {
+  box.addEventListener("focusin", (event) => stop(event.target.closest("path")));
+  box.addEventListener("mouseover", (event) => {
     const path = event.target.closest("path");
     if (path) say(path);
   });
-  svg.addEventListener("keydown", (event) => {
+  box.addEventListener("keydown", (event) => {
     const place = paths.indexOf(event.target);
     const aims = { Home: 0, End: paths.length - 1 };
     const aim = aims[event.key] ?? place + (STEPS[event.key] ?? 0);
