@@ -154,8 +154,6 @@ class Finished:
                 return words.VALIDATED
             if not self.texts[name]:
                 return words.UNTRANSCRIBED
-            if self.lines[name].symbols is None:
-                return words.UNKNOWN
             return words.UNFIT if name in unfit else words.LEARNED
 
         return {name: part(name) for name in ids}
@@ -192,12 +190,11 @@ class Finished:
 
     def _ranked(self) -> dict[Form, tuple[list, list, int]]:
         """Of each form the instances nearest to their mean, the farthest, how many compared."""
-        size = self.trained.model.sprites.shape[2:]
         found: dict[Form, tuple[list[Spot], list[ndarray]]] = {}
         names = lines_to_compare(self.characters, MOST_COMPARED)
         for drawn in self._redraw(names):
             own = drawn.characters
-            ink = cut_out(drawn.batch.ink_image, own.middle, own.log_scale, tuple(size))
+            ink = cut_out(drawn.batch.ink_image, own.middle, own.log_scale, self._size)
             bytes_of = (ink[:, 0] * 255).round().byte().numpy()
             for n, form in enumerate(self._forms(drawn)):
                 spots, cuts = found.setdefault(form, ([], []))
@@ -214,7 +211,8 @@ class Finished:
         self, wanted: Sequence[str], spots: set[Spot]
     ) -> tuple[list[DrawnLine], dict[Spot, tuple[int, ndarray]]]:
         """The lines to show, and of each instance its place in the text and its pixels."""
-        lines, cuts = {}, {}
+        lines: dict[str, DrawnLine] = {}
+        cuts: dict[Spot, tuple[int, ndarray]] = {}
         model, shown = self.trained.model, set(wanted)
         for drawn in self._redraw(sorted(shown | {name for name, _ in spots})):
             name, own = drawn.alignment.line_id, drawn.characters
@@ -237,10 +235,9 @@ class Finished:
     def _pixels(self, drawn: Drawn, chosen: Sequence[int]) -> UInt8[ndarray, "n h w 3"]:
         """Characters of a line in the frame of their sprites, what is not near them faint."""
         model, own = self.trained.model, drawn.characters
-        size = (model.sprites.shape[2], model.sprites.shape[3])
         paper = drawn.batch.paper[0][:, None, None]
         away = cut_out(
-            drawn.batch.image[0] - paper, own.middle[chosen], own.log_scale[chosen], size
+            drawn.batch.image[0] - paper, own.middle[chosen], own.log_scale[chosen], self._size
         )
         near = nearness(model.drawn(own).detach()[chosen])
         shown = paper + away * (FAINT + (1 - FAINT) * near)[:, None]
@@ -249,6 +246,11 @@ class Finished:
     def _redraw(self, names: Sequence[str]) -> Iterator[Drawn]:
         trained = self.trained
         yield from redraw(trained.model, [self.lines[name] for name in names], trained.alphabet)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        height, width = self.trained.model.sprites.shape[2:]
+        return height, width
 
     def _forms(self, drawn: Drawn) -> list[Form]:
         """Character and form of everything on a line, from the left."""
@@ -318,12 +320,12 @@ class Finished:
             characters = " ".join(sorted({one for found in unknown.values() for one in found}))
             yield (
                 f"{len(unknown):,} transcriptions have characters that no line to learn from has, "
-                f"and count as not transcribed while learning: {characters}"
+                f"so that they cannot be read right: {characters}"
             )
 
     def _facts(self) -> dict[str, str]:
         manifest, model = self.run.manifest, self.trained.model.config
-        height, width = self.trained.model.sprites.shape[2:]
+        height, width = self._size
         metrics, argv = self._metrics(), [str(one) for one in manifest.get("argv", ())]
         command = [*(("typika",) if argv[:1] == ["typewriter"] else ()), *argv]
         seconds = {name: time for name, time in self.run.seconds().items() if name != "report"}

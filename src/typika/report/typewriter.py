@@ -27,7 +27,6 @@ from typika.report.typewriter_records import (
     LEARNED,
     TESTED,
     UNFIT,
-    UNKNOWN,
     UNTRANSCRIBED,
     VALIDATED,
     CharacterBox,
@@ -58,7 +57,6 @@ MEANINGS = {
     LEARNED: "Learned with their transcriptions: how well these lines are fitted, not how well "
     "others are read.",
     UNFIT: "Transcriptions that are longer than their lines have cells; not learned from.",
-    UNKNOWN: "With characters that no line to learn from has; learned from without their text.",
 }
 
 

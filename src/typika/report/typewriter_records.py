@@ -13,8 +13,7 @@ import pyarrow as pa
 
 # The parts that lines play in a run.
 LEARNED, VALIDATED, TESTED = "learned from", "held out", "tested"
-UNFIT, UNKNOWN = "too long for its cells", "with unknown characters"
-UNTRANSCRIBED = "not transcribed"
+UNFIT, UNTRANSCRIBED = "too long for its cells", "not transcribed"
 
 
 @dataclass(frozen=True, kw_only=True)
