@@ -131,7 +131,7 @@ def test_what_differs_is_marked_and_spaces_are_not_errors() -> None:
     ]  # fmt: skip
     assert "".join(piece.text for piece in line.read) == "abxd"
     assert page.confusions[0].reference == "c"
-    assert page.confusions[0].share == "100.0 % of 1"
+    assert page.confusions[0].share == "100.0\u00a0% of 1"
 
 
 def test_confusions_count_what_was_not_learned_from() -> None:
@@ -139,8 +139,8 @@ def test_confusions_count_what_was_not_learned_from() -> None:
     page = build_typewriter(replace(given, parts={"l1": LEARNED, "l2": TESTED, "l3": TESTED}))
     (row,) = page.confusions
     assert (row.reference, row.read, row.count, row.unseen) == ("b", "c", "2", "1")
-    assert [(row.part, row.micro) for row in page.errors] == [(TESTED, "50.0 %"),
-                                                              (LEARNED, "25.0 %")]  # fmt: skip
+    assert [(row.part, row.micro) for row in page.errors] == [(TESTED, "50.0\u00a0%"),
+                                                              (LEARNED, "25.0\u00a0%")]  # fmt: skip
 
 
 def test_instances_lead_to_their_character() -> None:

@@ -187,7 +187,8 @@ def _left_out(
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+    decimals = 2 if 0 < share < 0.001 else 1
+    return f"{100 * share:.{decimals}f}\u00a0%"
 
 
 def spelled(character: str | None) -> str:
