@@ -33,7 +33,7 @@ FLOORS = (
         "typewriting_report",
     },
     {"methods", "trajectory", "biases"},
-    {"demonstration"},
+    {"demonstration", "typewriter_demonstration"},
     {"cli"},
     {"__main__"},
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from typika import config as settings
-from typika import ranks
+from typika import ranks, typewriting_report
 from typika.collection.lines import LineCollection
 from typika.errors import DataError
 from typika.files import safe_name, write_text
@@ -51,6 +51,11 @@ class TypewriterRun:
         """One row per character, with its box on the line and on the image."""
         return read_parquet(self.folder / stages.CHARACTERS)
 
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained HTML file."""
+        return self.folder / typewriting_report.REPORT
+
 
 def configure(*sources: Mapping[str, Any]) -> TypewriterConfig:
     """The configuration of nested settings, later ones winning.
@@ -83,7 +88,9 @@ def fit(
     collection = open_lines(source, config.text)
     facts = {"source": str(source.resolve())}
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
-        Typing(run, collection, config).advance()
+        typing = Typing(run, collection, config)
+        typing.advance()
+        typewriting_report.write_report(typing)
     ranks.leave()
     return TypewriterRun(folder)
 
@@ -209,6 +216,15 @@ def similarities(run: str | Path, exemplars: str | Path) -> dict[str, float]:
     rows = pa.table({"character": list(found), "similarity": list(found.values())})
     write_csv(rows, folder / "similarities.csv")
     return found
+
+
+def report(run: str | Path) -> Path:
+    """Write the report of a finished run again, and say where it is.
+
+    Raises:
+        ConfigError: no run is there, or one that is not finished.
+    """
+    return typewriting_report.report(run)
 
 
 def default_folder(source: Path) -> Path:

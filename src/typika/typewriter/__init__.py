@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["configure", "evaluate", "fit", "similarities", "transcribe"]
+__all__ = ["configure", "evaluate", "fit", "report", "similarities", "transcribe"]
 
 if TYPE_CHECKING:
     from typika.typewriting import configure as configure
     from typika.typewriting import evaluate as evaluate
     from typika.typewriting import fit as fit
+    from typika.typewriting import report as report
     from typika.typewriting import similarities as similarities
     from typika.typewriting import transcribe as transcribe
 
