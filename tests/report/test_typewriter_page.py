@@ -139,8 +139,8 @@ def test_confusions_count_what_was_not_learned_from() -> None:
     page = build_typewriter(replace(given, parts={"l1": LEARNED, "l2": TESTED, "l3": TESTED}))
     (row,) = page.confusions
     assert (row.reference, row.read, row.count, row.unseen) == ("b", "c", "2", "1")
-    assert [(row.part, row.micro) for row in page.errors] == [(TESTED, "50.0\u00a0%"),
-                                                              (LEARNED, "25.0\u00a0%")]  # fmt: skip
+    rates = [(row.part, row.micro) for row in page.errors]
+    assert rates == [(TESTED, "50.0\u00a0%"), (LEARNED, "25.0\u00a0%")]
 
 
 def test_instances_lead_to_their_character() -> None:
