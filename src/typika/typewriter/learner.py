@@ -3,6 +3,7 @@
 A step shows a batch of lines and takes one step of AdamW on
 
     λ_ctc · CTC  +  squared residual  +  λ_blur · blurred residual  +  λ_ink · ink of all uses
+    +  λ_pull · distance to better places
 
 where the residual is the line's ink less the sum of its sprites, each drawn at the cell that
 forced alignment gives its symbol. Sums, not coverage, while learning: what two letters both
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from typika.errors import ConfigError
-from typika.typewriter import augmentation, losses
+from typika.typewriter import augmentation, drawing, losses
 from typika.typewriter.alignment import CellPath, best_path, forced_paths
 from typika.typewriter.alphabet import n_cells_needed
 from typika.typewriter.batches import LineBatch, Reading
@@ -28,6 +29,7 @@ from typika.typewriter.model import Typewriter
 
 SPRITES = ("sprites",)  # parameters that are pixels, and have a rate of their own
 READS = 1.2  # nats a symbol, of −log p(text), below which a reading is aligned and drawn
+FURTHEST = 0.16  # how far along a line a better place is looked for, of its height
 REMEMBER = 0.1  # share of its running mean that a step replaces
 
 
@@ -39,7 +41,7 @@ class LearningConfig:
     steps before the rate falls, on a cosine. clip: greatest norm of a gradient. weight_decay: on
     matrices. reading_only: share of the steps in which nothing is drawn yet. warps: share of the
     steps in which every second one shows lines warped, to be read only. augment: whether lines
-    are shown worn or warped. ctc, ink, blur: the λ above. blur_until: share of the steps after
+    are shown worn or warped. ctc, ink, blur, pull: the λ above. blur_until: share of the steps after
     which only the sharp residual counts. recentre: steps between centrings of the sprites.
     """
 
@@ -52,8 +54,9 @@ class LearningConfig:
     augment: bool = True
     warps: float = 0.85
     ctc: float = 0.1
-    ink: float = 0.1
-    blur: float = 0.625
+    ink: float = 0.15
+    blur: float = 1.0
+    pull: float = 0.05
     blur_until: float = 0.65
     recentre: int = 20
 
@@ -63,8 +66,8 @@ class LearningConfig:
         shares = (self.flat, self.warps, self.blur_until)
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError("flat, warps and blur_until: need 0 to 1")
-        if min(self.ctc, self.ink, self.blur) < 0 or self.recentre < 1:
-            raise ConfigError("ctc, ink and blur: need at least 0; recentre: at least 1")
+        if min(self.ctc, self.ink, self.blur, self.pull) < 0 or self.recentre < 1:
+            raise ConfigError("ctc, ink, blur and pull: need at least 0; recentre: at least 1")
 
 
 class Learner:
@@ -120,7 +123,12 @@ class Learner:
             return parts
         paths = paths_of(reading, batch.texts)
         drawn = self.model.characters(features, logits, paths)
-        residual = ink - self.model.draw(drawn, len(ink), ink.shape[2])
+        windows = self.model.windows(drawn)
+        residual = ink - drawing.added(windows, len(ink), ink.shape[2])
+        if config.pull:
+            furthest = round(FURTHEST * self.model.config.height)
+            shifts = drawing.better_shifts(windows, residual.detach() * batch.mask, furthest)
+            parts["pull"] = config.pull * losses.pulled(drawn.middle[:, 0], shifts)
         parts["drawing"] = losses.squared(residual, batch.mask)
         parts["ink"] = config.ink * losses.ink_of_uses(
             self.model.drawn(drawn), drawn.strength, batch.mask

@@ -248,17 +248,19 @@ class Typewriter(nn.Module):
         self, characters: Characters, n_lines: int, width: int, *, united: bool = False
     ) -> Float[Tensor, "b H W"]:
         """The ink image of lines of `width` pixels: the sum of the sprites, or their union."""
-        visible = characters.symbol != (-1 if self.space is None else self.space)
-        ink = self.drawn(characters) * characters.strength[:, None, None]
-        windows = drawing.draw(
-            ink[visible],
-            characters.middle[visible],
-            characters.log_scale[visible],
-            characters.line[visible],
+        windows = self.windows(characters)
+        return (drawing.united if united else drawing.added)(windows, n_lines, width)
+
+    def windows(self, characters: Characters) -> drawing.Windows:
+        """Each character drawn by itself; spaces too, without ink."""
+        return drawing.draw(
+            self.drawn(characters) * characters.strength[:, None, None],
+            characters.middle,
+            characters.log_scale,
+            characters.line,
             height=self.config.height,
             reach=math.exp(self.config.log_scale),
         )
-        return (drawing.united if united else drawing.added)(windows, n_lines, width)
 
     def drawn(self, characters: Characters) -> Float[Tensor, "n h w"]:
         """The sprite of each character, not yet placed."""
