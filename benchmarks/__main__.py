@@ -12,7 +12,8 @@ from benchmarks.record import Skip, write
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
 SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
         "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
-        "agreement", "tiny", "planted", "whole_path", "gpu")  # fmt: skip
+        "agreement", "tiny", "planted", "typewriter_unsupervised",
+        "whole_path", "gpu")  # fmt: skip
 
 
 def main() -> int:
