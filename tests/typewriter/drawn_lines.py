@@ -28,14 +28,19 @@ def small_sheet() -> SpriteSheet:
 
 
 def drawn(
-    sheet: SpriteSheet, ids: list[int], rng: np.random.Generator, *, noise: float = 0.0
+    sheet: SpriteSheet,
+    ids: list[int],
+    rng: np.random.Generator,
+    *,
+    noise: float = 0.0,
+    furthest: int = 2,
 ) -> tuple[ndarray, list[tuple[int, int]]]:
     """A line of sprites with random gaps and heights, and the left column and shift of each."""
     gaps = rng.integers(4, 9, len(ids))
     width = int(sum(sheet.widths[one] for one in ids) + gaps.sum() + 6)
     ink, places, left = np.zeros((HEIGHT, width)), [], 3
     for one, gap in zip(ids, gaps, strict=True):
-        down = int(rng.integers(-2, 3))
+        down = int(rng.integers(-furthest, furthest + 1))
         drawing = sheet.drawing(one)
         ink[:, left : left + drawing.shape[1]] += np.roll(drawing, down, axis=0)
         places.append((left, down))

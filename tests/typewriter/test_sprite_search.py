@@ -24,9 +24,9 @@ from typika.typewriter.sprite_search import (
 
 def test_the_shapes_that_were_drawn_are_found(rng: np.random.Generator) -> None:
     """Block, ring, dot, stem; the pair of stems, joined by a bar, is one shape too."""
-    truth = [rng.permutation(5).tolist() for _ in range(60)]
-    inks = [drawn(small_sheet(), ids, rng, noise=0.05)[0] for ids in truth]
-    config = SearchConfig(n_sprites=5, n_first=14)
+    truth = [rng.permutation(5).tolist() for _ in range(30)]
+    inks = [drawn(small_sheet(), ids, rng, noise=0.05, furthest=0)[0] for ids in truth]
+    config = SearchConfig(n_sprites=5, n_first=10)
     told = []
     found = find_sprites(inks, config, DecodingConfig(), seed=0, tell=told.append)
     assert len(found.sheet) == 5

@@ -227,7 +227,9 @@ def redrawn(
             best = [best[one] for one in np.sort(rng.choice(len(best), _MOST, replace=False))]
         drawing = sheet.drawing(sprite)
         seen = [_seen(remainders[line], lines[line], turn, drawing) for _, line, turn in best]
-        drawings.append(np.clip(np.median(seen, axis=0), 0, 1))
+        # So that a sprite is as black as it is printed, and its amplitudes lie around 1.
+        usual = np.median([lines[line].amplitude[turn] for _, line, turn in best])
+        drawings.append(np.clip(usual * np.median(seen, axis=0), 0, 1))
     return drawings
 
 
