@@ -179,7 +179,7 @@ def run(seeds: tuple[int, ...] = SEEDS) -> Result:
             shown("cer_start", "%"), shown("cer_published", "%"), shown("cer_macro", "%"),
             shown("purity", "share"), shown("missing", "characters"),
             shown("seconds", "CPU s"), at_most(f"{own}-sprites", mean("sprites"), MOST, "sprites"),
-            at_least(f"{own}-ssim", mean("similarity"), 0.7, "SSIM"),
+            at_least(f"{own}-ssim", mean("similarity"), 0.8, "SSIM"),
             at_least(f"{own}-boxes", mean("overlap"), 0.95, "of IoU >= 0.5"),
             at_most(f"{own}-worst", worst, 5, "% CER, worst seed"),
             at_most(own, mean("cer"), 5, "% CER"),
