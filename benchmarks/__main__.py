@@ -13,7 +13,8 @@ QUICK = ("boxes", "startup", "determinism", "kill", "calls")
 SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
         "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
         "agreement", "tiny", "planted", "whole_path", "gpu", "typewriter_step",
-        "typewriter_ablations")  # fmt: skip
+        "typewriter_ablations", "typewriter_unsupervised", "typewriter_print",
+        "typewriter_books", "typewriter_caroline")  # fmt: skip
 
 
 def main() -> int:

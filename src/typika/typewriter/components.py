@@ -17,6 +17,7 @@ from typika.errors import DataError
 from typika.typewriter.sheet import SpriteSheet, sheet_of
 
 Ink = Float[ndarray, "H W"]
+Inks = Sequence[Float[ndarray, "H _"]]  # lines of one height and any width
 
 PAPER_QUANTILE = 0.85  # of a column's pixels: the paper there
 PAPER_WINDOW = 0.95  # line heights over which paper is smoothed
@@ -59,7 +60,7 @@ def ink_image(pixels: UInt8[ndarray, "H W 3"]) -> Ink:
     return np.clip((np.clip(darker / darkest, 0, 1) - NOISE) / (1 - NOISE), 0, 1)
 
 
-def row_shifts(inks: Sequence[Ink], *, furthest: int) -> Int[ndarray, " lines"]:
+def row_shifts(inks: Inks, *, furthest: int) -> Int[ndarray, " lines"]:
     """Rows by which each line hangs lower than the others, so that baselines can be made level.
 
     The rows' ink is compared with the mean of all lines, twice, so that the mean gets sharp.
@@ -120,7 +121,7 @@ def find_pieces(ink: Ink) -> list[Piece]:
     ]
 
 
-def cut_outs(inks: Sequence[Ink]) -> Float[ndarray, "n H c"]:
+def cut_outs(inks: Inks) -> Float[ndarray, "n H c"]:
     """The ink of every piece that may be a character, in the middle of a frame of its own."""
     half = round(WIDEST * inks[0].shape[0] / 2)
     found = []
@@ -139,7 +140,7 @@ def cut_outs(inks: Sequence[Ink]) -> Float[ndarray, "n H c"]:
     return np.array(found).reshape(len(found), inks[0].shape[0], 2 * half)
 
 
-def first_sprites(inks: Sequence[Ink], n_sprites: int, seed: int) -> SpriteSheet:
+def first_sprites(inks: Inks, n_sprites: int, seed: int) -> SpriteSheet:
     """k-means of blurred pieces, all inked alike; a sprite is the median of a group.
 
     inks: lines of one height, level. Raises DataError if there are fewer pieces than sprites.

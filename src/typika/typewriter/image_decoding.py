@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from typika.errors import ConfigError
 from typika.typewriter import _lattice
-from typika.typewriter.components import Ink
+from typika.typewriter.components import Ink, Inks
 from typika.typewriter.sheet import SpriteSheet
 
 _BATCH = 24  # lines that are decoded together
@@ -86,7 +86,7 @@ class Exclusion:
     more: Int[ndarray, " n"]
 
 
-def decode(inks: Sequence[Ink], sheet: SpriteSheet, config: DecodingConfig) -> list[DecodedLine]:
+def decode(inks: Inks, sheet: SpriteSheet, config: DecodingConfig) -> list[DecodedLine]:
     """The sprites that redraw each line best. inks: level lines, as high as the sheet."""
     answer: dict[int, DecodedLine] = {}
     for places, images, found, lattice in _batches(inks, sheet, config):
@@ -97,7 +97,7 @@ def decode(inks: Sequence[Ink], sheet: SpriteSheet, config: DecodingConfig) -> l
 
 
 def decode_with_exclusions(
-    inks: Sequence[Ink], sheet: SpriteSheet, config: DecodingConfig
+    inks: Inks, sheet: SpriteSheet, config: DecodingConfig
 ) -> list[tuple[DecodedLine, Exclusion]]:
     """The same, and what each sprite is worth at its place."""
     answer: dict[int, tuple[DecodedLine, Exclusion]] = {}
@@ -148,7 +148,7 @@ def blurred(ink: Float[ndarray, "*any H W"], blur: float) -> Float[ndarray, "*an
 
 
 def _batches(
-    inks: Sequence[Ink], sheet: SpriteSheet, config: DecodingConfig
+    inks: Inks, sheet: SpriteSheet, config: DecodingConfig
 ) -> Iterator[tuple[list[int], ndarray, _lattice.Fits, _lattice.Lattice]]:
     """Lines of about the same width at a time: their places among `inks`, and all their ways."""
     sprites = blurred(sheet.ink, config.blur)

@@ -51,14 +51,14 @@ class SpriteSheet:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def trimmed(drawing: Drawing) -> Drawing | None:
+def trimmed(drawing: Drawing) -> Float[ndarray, "H _"] | None:
     """A drawing without what is faint and without empty columns; None where nothing is left."""
     ink = np.where(drawing < FAINT, 0.0, np.clip(drawing, 0, 1))
     columns = np.flatnonzero(ink.sum(axis=0) > COLUMN_INK)
     return ink[:, columns[0] : columns[-1] + 1] if len(columns) else None
 
 
-def sheet_of(drawings: Sequence[Drawing]) -> SpriteSheet:
+def sheet_of(drawings: Sequence[Float[ndarray, "H _"]]) -> SpriteSheet:
     """Sprites of the same height as a sheet; what has no ink is left out.
 
     Raises DataError if nothing is left.

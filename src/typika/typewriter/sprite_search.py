@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
-from typika.typewriter.components import Ink, first_sprites
+from typika.typewriter.components import Inks, first_sprites
 from typika.typewriter.image_decoding import (
     DecodedLine,
     DecodingConfig,
@@ -48,8 +48,8 @@ class SearchConfig:
     distinct: float = 1.0  # loss, in usual errors, below which a sprite is no character of its own
     fewest: int = 3  # places of a sprite
     dropped: float = 0.15  # most of the sprites that go in one round ...
-    forced: float = 0.03  # ... and where all are distinct, but too many
-    settling: int = 3  # rounds after the last was dropped
+    forced: float = 0.06  # ... and where all are distinct, but too many
+    settling: int = 2  # rounds after the last was dropped
     kept: float = 0.7  # share of a sprite's places, the best explained, that it is drawn from
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Usage:
 
 
 def find_sprites(
-    inks: Sequence[Ink],
+    inks: Inks,
     config: SearchConfig,
     decoding: DecodingConfig,
     *,
@@ -127,7 +127,7 @@ def find_sprites(
 def usage_of(
     n_sprites: int,
     weighed: Sequence[tuple[DecodedLine, Exclusion]],
-    wrong: Sequence[Float[ndarray, " q"]],
+    wrong: Sequence[Float[ndarray, " _"]],
 ) -> Usage:
     """How each of the sprites is used on decoded lines; wrong: `errors` of each line."""
     sprites = np.concatenate([line.sprites for line, _ in weighed])
@@ -167,7 +167,7 @@ def redundant(
     for one in np.argsort(losses, kind="stable").tolist():
         distinct = bool(losses[one] >= config.distinct)
         share = config.forced if distinct else config.dropped
-        if len(dropped) >= max(1, int(share * len(sheet))):
+        if len(dropped - idle) >= max(1, int(share * len(sheet))):
             break
         if distinct if config.n_sprites is None else len(sheet) - len(dropped) <= config.n_sprites:
             break
@@ -196,14 +196,14 @@ def likeness(sheet: SpriteSheet, blur: float) -> Float[ndarray, "K K"]:
 
 
 def redrawn(
-    inks: Sequence[Ink],
+    inks: Inks,
     lines: Sequence[DecodedLine],
-    wrong: Sequence[Float[ndarray, " q"]],
+    wrong: Sequence[Float[ndarray, " _"]],
     sheet: SpriteSheet,
     config: SearchConfig,
     *,
     seed: int | Sequence[int],
-) -> list[Drawing]:
+) -> list[Float[ndarray, "H _"]]:
     """Each sprite as the median of the ink at its places, less that of its neighbours.
 
     Only the places that it explains best count, so that what it was forced upon does not. A
@@ -227,13 +227,15 @@ def redrawn(
             best = [best[one] for one in np.sort(rng.choice(len(best), _MOST, replace=False))]
         drawing = sheet.drawing(sprite)
         seen = [_seen(remainders[line], lines[line], turn, drawing) for _, line, turn in best]
-        drawings.append(np.clip(np.median(seen, axis=0), 0, 1))
+        # So that a sprite is as black as it is printed, and its amplitudes lie around 1.
+        usual = np.median([lines[line].amplitude[turn] for _, line, turn in best])
+        drawings.append(np.clip(usual * np.median(seen, axis=0), 0, 1))
     return drawings
 
 
 def _seen(
     remainder: Float[ndarray, "H W"], line: DecodedLine, turn: int, drawing: Drawing
-) -> Drawing:
+) -> Float[ndarray, "H _"]:
     """The ink at a place as the sprite itself would have to be drawn, with a border."""
     height, width = drawing.shape
     down, left = int(line.down[turn]), int(line.left[turn])
