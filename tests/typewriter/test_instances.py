@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from typika.typewriter import drawing
-from typika.typewriter.instances import cut_out, from_mean, owners
+from typika.typewriter.instances import cut_out, from_mean, nearness, owners
 from typika.typewriter.model import Characters, ModelConfig, Typewriter
 
 HEIGHT, WIDTH = 32, 24
@@ -87,3 +87,15 @@ def test_every_pixel_of_a_drawing_has_the_character_that_draws_it() -> None:
     assert (owner[8:24, 8:16] == 0).all()
     assert (owner[8:24, 56:64] == 2).all()
     assert (owner >= 0).sum() == 2 * 16 * 8  # a space draws nothing, and nobody draws paper
+
+
+def test_a_line_without_characters_has_no_instance_and_no_owner() -> None:
+    nothing = torch.zeros(0, 2)
+    assert cut_out(torch.ones(3, 20, 60), nothing, nothing, (20, 10)).shape == (0, 3, 20, 10)
+    assert nearness(torch.zeros(0, 20, 10)).shape == (0, 20, 10)
+    model = Typewriter(ModelConfig(height=32, stride=8), 2, space=1,
+                       generator=torch.Generator().manual_seed(0))  # fmt: skip
+    none = torch.zeros(0, dtype=torch.long)
+    empty = Characters(line=none, cell=none, symbol=none, middle=nothing, log_scale=nothing,
+                       strength=torch.zeros(0), share=torch.zeros(0, 1))  # fmt: skip
+    assert (owners(model, empty, 80) == -1).all()
