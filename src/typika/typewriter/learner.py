@@ -196,9 +196,7 @@ def paths_of(reading: Reading, texts: tuple[tuple[int, ...] | None, ...]) -> lis
     """
     logs = reading.log_probabilities.detach().double().cpu().numpy()
     lines = [line[:n] for line, n in zip(logs, reading.n_cells.tolist(), strict=True)]
-    fitting = [
-        n for n, text in enumerate(texts) if text and n_cells_needed(text) <= len(lines[n])
-    ]
+    fitting = [n for n, text in enumerate(texts) if text and n_cells_needed(text) <= len(lines[n])]
     aligned = forced_paths([lines[n] for n in fitting], [texts[n] or () for n in fitting])
     known = dict(zip(fitting, aligned, strict=True))
     nothing = CellPath(np.zeros(0, int), np.zeros(0, int), np.zeros(0), 0.0)

@@ -42,16 +42,12 @@ def connectionist(reading: Reading, texts: Sequence[tuple[int, ...] | None]) -> 
     )
 
 
-def squared(
-    residual: Float[Tensor, "b H W"], mask: Float[Tensor, "b H W"]
-) -> Float[Tensor, ""]:
+def squared(residual: Float[Tensor, "b H W"], mask: Float[Tensor, "b H W"]) -> Float[Tensor, ""]:
     """Mean square of the residual over the pixels that count."""
     return (residual.square() * mask).sum() / mask.sum().clamp_min(1)
 
 
-def blurred(
-    residual: Float[Tensor, "b H W"], mask: Float[Tensor, "b H W"]
-) -> Float[Tensor, ""]:
+def blurred(residual: Float[Tensor, "b H W"], mask: Float[Tensor, "b H W"]) -> Float[Tensor, ""]:
     """Mean square of the residual seen from afar.
 
     A letter drawn twice at half strength, beside a spike of the reading, is a minimum of the sharp

@@ -239,7 +239,8 @@ class Typewriter(nn.Module):
             cell=cell,
             symbol=symbol,
             middle=middle + bounds * raw[:, :2].tanh() + _mixed(share, self.offset[symbol]),
-            log_scale=self.config.log_scale * raw[:, 2:4].tanh() + _mixed(share, self.size[symbol]),
+            log_scale=self.config.log_scale * raw[:, 2:4].tanh()
+            + _mixed(share, self.size[symbol]),
             strength=(STRENGTH * raw[:, 4].tanh()).exp(),
             share=share,
         )

@@ -1,9 +1,9 @@
 """From lines to a typewriter and its alignments: what each stage reads and writes.
 
-    collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
-    prepare   lines                          -> lines/
-    train     lines/, transcriptions         -> model/, metrics.jsonl
-    align     model/, lines/                 -> readings.parquet, characters.parquet|csv
+collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
+prepare   lines                          -> lines/
+train     lines/, transcriptions         -> model/, metrics.jsonl
+align     model/, lines/                 -> readings.parquet, characters.parquet|csv
 """
 
 from __future__ import annotations

@@ -20,9 +20,7 @@ TENSORS, MEANING = "typewriter.safetensors", "typewriter.json"
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, the symbols it types, and the Unicode form of the texts it learned from.
-
-    """
+    """A model, the symbols it types, and the Unicode form of the texts it learned from."""
 
     model: Typewriter
     alphabet: Alphabet
@@ -65,7 +63,9 @@ def load_typewriter(folder: Path) -> Trained:
             f"{folder}: no typewriter here; pass a run that `typika typewriter fit` finished"
         ) from error
     except (ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{folder}: not a typewriter that this version reads ({error})") from error
+        raise ModelError(
+            f"{folder}: not a typewriter that this version reads ({error})"
+        ) from error
     model.eval()
     digest = file_digest(folder / TENSORS)
     return Trained(model, alphabet, meaning["normalisation"], digest)

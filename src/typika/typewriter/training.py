@@ -179,7 +179,11 @@ def train(
         progress.step = step + 1
         if progress.step % every and progress.step != n_steps:
             continue
-        row = {"step": float(progress.step), **seen.take(), **_validate(learner, held_out, alphabet)}
+        row = {
+            "step": float(progress.step),
+            **seen.take(),
+            **_validate(learner, held_out, alphabet),
+        }
         better = progress.add(row)
         checkpoints.save(learner, progress, better=better)
         report(row)
