@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-
 WORTH = 0.05  # share of a character's own energy that moving it must gain
 
 
