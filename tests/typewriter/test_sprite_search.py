@@ -123,10 +123,12 @@ def test_likeness_is_one_for_the_same_shape_moved() -> None:
 
 @pytest.mark.slow
 def test_print_is_read_without_a_transcription() -> None:
-    lines = render_lines(60, seed=0, split="train", typeface="dejavu")
+    lines = render_lines(40, seed=0, split="train", typeface="dejavu")
     inks = [ink_image(line.pixels) for line in lines]
-    found = find_sprites(inks, SearchConfig(n_sprites=45, settling=1), DecodingConfig(), seed=0)
-    pure = total = near = 0
+    found = find_sprites(
+        inks, SearchConfig(n_sprites=45, n_first=60, settling=1), DecodingConfig(), seed=0
+    )
+    total = near = 0
     held = defaultdict(Counter)
     for line, read in zip(lines, found.lines, strict=True):
         middles = boxes(read, found.sheet)[:, [0, 2]].mean(axis=1)
