@@ -14,12 +14,14 @@ import pyarrow as pa
 from typika import config as settings
 from typika import ranks, typewriting_report
 from typika.collection.lines import LineCollection
+from typika.console import say
 from typika.errors import DataError
 from typika.files import safe_name, write_text
 from typika.run import Run
 from typika.tables import read_parquet, write_csv
 from typika.text_evaluation import Confusion, ErrorRate, confusions, error_rate
 from typika.typewriter import stages
+from typika.typewriter.discovery import assign_signs, numbered
 from typika.typewriter.exemplars import read_exemplars, similarity
 from typika.typewriter.stages import TextConfig, TypewriterConfig, Typing
 from typika.typewriter.store import Trained, load_typewriter
@@ -168,18 +170,23 @@ def evaluate(
 
     Arguments and errors as for `transcribe`.
 
+    Of a run without transcriptions, a tenth of the lines (at least ten) tells what its signs read
+    as, and the others are compared.
+
     Raises:
-        DataError: no line is transcribed.
+        DataError: no line is transcribed, or too few are.
     """
     reading = _read(Path(run), Path(lines), Path(out) if out else None, overwrite)
     rows = [row for row in reading.readings.to_pylist() if row["text"]]
     if not rows:
         raise DataError(f"{lines}: no line is transcribed, so there is nothing to compare with")
     texts, read = [row["text"] for row in rows], [row["read"] for row in rows]
+    if TypewriterRun(Path(run)).trained.signs:
+        texts, read = _assigned(Path(run), texts, read)
     different = [one for one in confusions(texts, read) if one.reference != one.read]
     result = TypewriterEvaluation(
         folder=reading.folder,
-        lines=len(rows),
+        lines=len(texts),
         error=error_rate(texts, read),
         with_spaces=error_rate(texts, read, spaces=True),
         confusions=tuple(different),
@@ -230,6 +237,23 @@ def report(run: str | Path) -> Path:
 def default_folder(source: Path) -> Path:
     """The run folder where none is named."""
     return Path("runs") / (source.resolve().name or "lines")
+
+
+def _assigned(run: Path, texts: list[str], read: list[str]) -> tuple[list[str], list[str]]:
+    """Lines that did not teach what signs read as: their texts, and their signs read so."""
+    symbols = TypewriterRun(run).trained.alphabet.symbols
+    taught, assignment = assign_signs(symbols, read, texts)
+    if len(taught) == len(texts):
+        raise DataError(
+            f"{len(texts)} transcribed lines tell what signs read as and none is left; "
+            "pass more"
+        )
+    say(
+        f"what signs read as: learned from {len(taught)} of {len(texts)} lines, which do not count"
+    )
+    others = [n for n in range(len(texts)) if n not in set(taught)]
+    numbers = numbered(symbols, read)
+    return [texts[n] for n in others], [assignment.transcribe(numbers[n]) for n in others]
 
 
 @dataclass(frozen=True, kw_only=True)

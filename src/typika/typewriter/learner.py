@@ -39,10 +39,10 @@ class LearningConfig:
 
     learning_rate: at its highest. sprite_rate: of pixels. warm_up: steps. flat: share of the
     steps before the rate falls, on a cosine. clip: greatest norm of a gradient. weight_decay: on
-    matrices. reading_only: share of the steps in which nothing is drawn yet. warps: share of the
-    steps in which every second one shows lines warped, to be read only. augment: whether lines
-    are shown worn or warped. ctc, ink, blur, pull: the λ above. blur_until: share of the steps after
-    which only the sharp residual counts. recentre: steps between centrings of the sprites.
+    matrices. augment: whether lines are shown worn or warped. warps: share of the steps in which
+    every second one shows lines warped, to be read only. ctc, ink, blur, pull: the λ above.
+    blur_until: share of the steps after which only the sharp residual counts. recentre: steps
+    between centrings of the sprites.
     """
 
     learning_rate: float = 3e-3

@@ -2,6 +2,7 @@
 
 collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
 prepare   lines                          -> lines/
+discover  lines/, where no line is transcribed -> signs.json
 train     lines/, transcriptions         -> model/, metrics.jsonl
 align     model/, lines/                 -> readings.parquet, characters.parquet|csv
 """
@@ -22,9 +23,8 @@ import pyarrow as pa
 import torch
 
 from typika import config as settings
-from typika.collection.lines import LineCollection
+from typika.collection.lines import LineCollection, TextLine
 from typika.console import say, task, warn
-from typika.errors import DataError
 from typika.files import whole_file, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
@@ -34,6 +34,8 @@ from typika.typewriter import gauge
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Alignment, align
+from typika.typewriter.discovery import discover
+from typika.typewriter.image_decoding import DecodingConfig
 from typika.typewriter.learner import Learner, LearningConfig
 from typika.typewriter.model import ModelConfig, Typewriter
 from typika.typewriter.prepared import (
@@ -43,11 +45,13 @@ from typika.typewriter.prepared import (
     prepare,
     transcriptions,
 )
+from typika.typewriter.sprite_search import Round, SearchConfig
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
 
 LINES, ALPHABET, SKIPPED = "lines.parquet", "alphabet.csv", "skipped.csv"
 PREPARED, MODEL, CHECKPOINTS, METRICS = "lines", "model", "checkpoints", "metrics.jsonl"
+SIGNS = "signs.json"
 READINGS, CHARACTERS = "readings.parquet", "characters.parquet"
 OWN_COLUMNS = ("line_id", "file_name", "text", "width")
 VALIDATES, LEARNS, TESTS = "val", "train", "test"  # splits, as published
@@ -77,6 +81,8 @@ class TypewriterConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
 
 
 @dataclass(frozen=True)
@@ -88,21 +94,23 @@ class Typing:
     config: TypewriterConfig
 
     @cached_property
+    def transcribed(self) -> bool:
+        """Whether some line to learn from is transcribed."""
+        return any(line.text for line in self.collection if not _apart(line))
+
+    @cached_property
     def texts(self) -> dict[str, str | None]:
-        """The transcription of each line by its id."""
-        return transcriptions(self.collection.lines)
+        """What each line is taken to say, by its id: its transcription, or the signs found."""
+        if self.transcribed:
+            return transcriptions(self.collection.lines)
+        return json.loads(self.run.path(SIGNS).read_text(encoding="utf-8"))
 
     @cached_property
     def alphabet(self) -> Alphabet:
         """The symbols of the lines that are learned from."""
-        texts = [line.text for line in self.collection
-                 if line.text and line.columns.get("split") not in (VALIDATES, TESTS)]  # fmt: skip
-        if not texts:
-            raise DataError(
-                f"{self.collection.root}: no line is transcribed; put x.gt.txt beside x.png for "
-                "some of them"
-            )
-        return Alphabet.of(texts, spaces=self.config.text.spaces)
+        apart = {line.line_id for line in self.collection if _apart(line)}
+        texts = [text for name, text in self.texts.items() if text and name not in apart]
+        return Alphabet.of(texts, spaces=self.transcribed and self.config.text.spaces)
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -125,9 +133,34 @@ class Typing:
         take_in(self.run, self.collection, self.config.model.height)
         causes = {name: values[name] for name in ("seed", "text", "model", "learning", "training")}
         causes["collect"] = self.run.output_digest("collect")
+        if not self.transcribed:
+            causes["signs"] = self._discover()
         stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS))
         self.run.stage(stage, self._train)
         read(self.run, self.collection, load_typewriter(self.run.path(MODEL)), "train")
+
+    def _discover(self) -> str:
+        """The stage `discover`; the digest of what it found."""
+        config = self.config
+
+        def compute() -> None:
+            say("no line is transcribed: looking for the signs that they are written in")
+            lines = Prepared.open(self.run.path(PREPARED)).lines({}, None)
+            with one_thread():
+                found = discover(
+                    lines, config.search, config.decoding, seed=config.seed, tell=_say_round
+                )
+            text = json.dumps(found, ensure_ascii=False, indent=0)
+            write_text(self.run.path(SIGNS), text + "\n")
+
+        causes = {
+            "prepare": self.run.output_digest("prepare"),
+            "seed": config.seed,
+            "search": settings.as_values(config.search),
+            "decoding": settings.as_values(config.decoding),
+        }
+        self.run.stage(Stage(name="discover", causes=causes, outputs=(SIGNS,)), compute)
+        return self.run.output_digest("discover")
 
     def _train(self) -> None:
         config, seed = self.config.training, self.config.seed
@@ -147,7 +180,9 @@ class Typing:
             gauge.fix(model, learned)
         rows = [json.dumps(row) for row in progress.rows]
         write_text(self.run.path(METRICS), "\n".join(rows) + "\n")
-        trained = Trained(model, self.alphabet, self.config.text.normalisation)
+        trained = Trained(
+            model, self.alphabet, self.config.text.normalisation, signs=not self.transcribed
+        )
         save_typewriter(trained, self.run.path(MODEL))
 
     def parts(self) -> tuple[list[Line], list[Line]]:
@@ -314,6 +349,14 @@ def _warn_of_unknown(texts: Mapping[str, str | None], alphabet: Alphabet) -> Non
             f"{len(unknown)} transcriptions have characters that no line to learn from has: "
             f"{name_characters(characters)}"
         )
+
+
+def _apart(line: TextLine) -> bool:
+    return line.columns.get("split") in (VALIDATES, TESTS)
+
+
+def _say_round(found: Round) -> None:
+    say(f"{found.n_sprites} sprites, set {found.n_set:,} times")
 
 
 def _say_progress(row: Mapping[str, float]) -> None:

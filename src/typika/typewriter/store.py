@@ -25,6 +25,7 @@ class Trained:
     model: Typewriter
     alphabet: Alphabet
     normalisation: str
+    signs: bool = False  # whether symbols are signs that were discovered, not characters
     digest: str = ""  # of the file of its tensors, once there is one
 
 
@@ -37,6 +38,7 @@ def save_typewriter(trained: Trained, folder: Path) -> None:
         "model": config.as_values(trained.model.config),
         "symbols": list(trained.alphabet.symbols),
         "normalisation": trained.normalisation,
+        "signs": trained.signs,
     }
     with whole_folder(folder) as temporary:
         (temporary / TENSORS).write_bytes(save(tensors))
@@ -68,4 +70,4 @@ def load_typewriter(folder: Path) -> Trained:
         ) from error
     model.eval()
     digest = file_digest(folder / TENSORS)
-    return Trained(model, alphabet, meaning["normalisation"], digest)
+    return Trained(model, alphabet, meaning["normalisation"], meaning["signs"], digest)
