@@ -32,7 +32,7 @@ from typika.typewriter.batches import LineBatch, Reading
 QUERY = 64  # size of queries and keys; with both normalised a logit is at most √QUERY
 CHANNELS = (16, 32, 64, 64, 96)
 WIDTH = 128  # channels of a cell's feature
-DILATIONS = (1, 2, 4)  # cells between the taps of the context convolutions
+DILATIONS = (1,)  # cells between the taps of the context convolutions; more learn words by heart
 STRENGTH = 0.2  # bound of the logarithm of a character's darkness
 LEAST_INK = 1.0  # pixels of ink below which a sprite is no letter yet and is not centred
 
