@@ -124,7 +124,8 @@ class Typing:
         if model.stride:
             return model
         widths = [self.collection.width(line, model.height) for line in self.collection]
-        stride = choose_stride(widths, [line.text for line in self.collection], self.alphabet)
+        texts = [self.texts.get(line.line_id) for line in self.collection]
+        stride = choose_stride(widths, texts, self.alphabet)
         return settings.build(ModelConfig, {**settings.as_values(model), "stride": stride})
 
     def advance(self) -> None:
