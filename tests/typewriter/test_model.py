@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,15 @@ def test_a_few_lines_are_learned_read_and_redrawn(tmp_path: Path) -> None:
 def test_shapes_that_cannot_be(values: dict) -> None:
     with pytest.raises(ConfigError):
         ModelConfig(**values)
+
+
+def test_lines_without_text_do_not_make_a_learner_think_that_it_reads() -> None:
+    lines, alphabet = rendered(2)
+    learner = Learner(typewriter(alphabet.size, space=alphabet.space), LearningConfig())
+    silent = [replace(line, symbols=None) for line in lines]
+    generator = torch.Generator().manual_seed(0)
+    for step in range(3):
+        learner.step(collate(silent), step, 3, generator)
+    assert learner.surprise == 10.0
+    learner.step(collate(lines), 0, 3, generator)
+    assert learner.surprise < 10.0

@@ -117,8 +117,10 @@ class Learner:
         features = self.model.features(shown)
         logits = self.model.logits(features)
         reading = self.model.reading(logits, batch.widths)
-        parts = {"ctc": config.ctc * losses.connectionist(reading, batch.texts)}
-        self._remember(float(parts["ctc"].detach()) / config.ctc)
+        surprise = losses.connectionist(reading, batch.texts)
+        if any(batch.texts):
+            self._remember(float(surprise.detach()))
+        parts = {"ctc": config.ctc * surprise}
         if warps or not self.reads:
             return parts
         paths = paths_of(reading, batch.texts)
