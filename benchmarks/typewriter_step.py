@@ -25,8 +25,12 @@ from torch import Tensor
 from benchmarks.record import Figure, Result, at_least, at_most
 from typika.typewriter.batches import LineBatch
 from typika.typewriter.compose import Placement, Windows, composite, warp
+from typika.typewriter.learner import Learner, LearningConfig
+from typika.typewriter.model import ModelConfig, Typewriter
 from typika.typewriter.published import PublishedTypewriter
 from typika.typewriter.published_config import GOOGLE
+from typika.typewriter.published_learner import PublishedLearner
+from typika.typewriter.training import Learns
 
 BATCH, WIDTH, CHARACTERS = 16, 800, 83
 THREADS = 2
@@ -34,29 +38,30 @@ CONFIG = replace(GOOGLE, warm_start_steps=0)
 REPEATS = 3  # steps of what is fast; of the plain one there is one
 
 
-class Trained(Protocol):
-    """What training calls of a model."""
-
-    def losses(
-        self, batch: LineBatch, progress: float, step: int, generator: torch.Generator
-    ) -> dict[str, Tensor]: ...
-    def optimiser(self) -> torch.optim.Optimizer: ...
-    def after_step(self, step: int) -> None: ...
-
-
 @dataclass(frozen=True)
 class Contender:
     """A model whose step is held against the plain one's."""
 
     name: str
-    build: Callable[[], Trained]
+    build: Callable[[], Learns]
     least: float | None  # times faster
 
 
 CONTENDERS = (
-    Contender("published", lambda: PublishedTypewriter(CONFIG, CHARACTERS), None),
-    # The default preset is added here: Contender("default", ..., 150).
+    Contender(
+        "published", lambda: PublishedLearner(PublishedTypewriter(CONFIG, CHARACTERS)), None
+    ),
+    Contender("default", lambda: default_learner(), 150),
 )
+
+
+def default_learner() -> Learner:
+    """The default typewriter once it reads, so that every second step draws."""
+    generator = torch.Generator().manual_seed(0)
+    model = Typewriter(ModelConfig(stride=8), CHARACTERS, space=None, generator=generator)
+    learner = Learner(model, LearningConfig())
+    learner.surprise.fill_(0.0)
+    return learner
 
 
 @dataclass(frozen=True)
@@ -189,16 +194,10 @@ def drawing_seconds(draw: Callable[[Scene], Tensor], batch: int, width: int) -> 
     return seconds(lambda: draw(scene).square().mean().backward())
 
 
-def step_seconds(model: Trained, batch: LineBatch) -> float:
-    optimiser = model.optimiser()
-
-    def step() -> None:
-        draw = torch.Generator().manual_seed(2)
-        model.losses(batch, 0.5, 0, draw)["total"].backward()
-        optimiser.step()
-        model.after_step(0)
-
-    return seconds(step)
+def step_seconds(learner: Learns, batch: LineBatch) -> float:
+    """Wall seconds of a step of the kind that costs most: one that draws."""
+    draw = torch.Generator().manual_seed(0)
+    return seconds(lambda: learner.step(batch, 3, 10, draw))
 
 
 def median(values: list[float]) -> float:
@@ -257,8 +256,8 @@ def run(batch: int = BATCH, width: int = WIDTH) -> Result:
         plain_step = step_seconds(PlainTypewriter(CONFIG, CHARACTERS), data)
         steps = {}
         for one in CONTENDERS:
-            model = one.build()
-            steps[one.name] = [step_seconds(model, data) for _ in range(REPEATS)]
+            learner = one.build()
+            steps[one.name] = [step_seconds(learner, data) for _ in range(REPEATS)]
     rows = [
         "| | drawing and its gradient, s | whole step, s |", "|---|---|---|",
         f"| plain | {whole:.2f} | {plain_step:.2f} |",

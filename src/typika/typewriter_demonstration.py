@@ -16,7 +16,7 @@ from typika.typewriter.exemplars import similarity
 from typika.typewriting import TypewriterEvaluation, TypewriterRun
 
 LEARNED, READ = 160, 40  # lines
-STEPS = 600
+STEPS = 900
 FOUND = 0.5  # intersection over union from which a box is found
 
 

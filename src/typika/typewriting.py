@@ -245,8 +245,7 @@ def _assigned(run: Path, texts: list[str], read: list[str]) -> tuple[list[str], 
     taught, assignment = assign_signs(symbols, read, texts)
     if len(taught) == len(texts):
         raise DataError(
-            f"{len(texts)} transcribed lines tell what signs read as and none is left; "
-            "pass more"
+            f"{len(texts)} transcribed lines tell what signs read as and none is left; pass more"
         )
     say(
         f"what signs read as: learned from {len(taught)} of {len(texts)} lines, which do not count"
