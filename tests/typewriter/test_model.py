@@ -239,3 +239,22 @@ def test_lines_without_text_do_not_make_a_learner_think_that_it_reads() -> None:
     assert learner.surprise == 10.0
     learner.step(collate(lines), 0, 3, generator)
     assert learner.surprise < 10.0
+
+
+def test_training_that_ended_early_has_ended_when_it_is_begun_again(tmp_path: Path) -> None:
+    lines, alphabet = rendered(4)
+    config = TrainingConfig(steps=40, batch=2, checks=20, patience=1)
+    checkpoints = Checkpoints(tmp_path)
+    steps = []
+    for _ in range(2):
+        learner = Learner(typewriter(alphabet.size, space=alphabet.space), LearningConfig())
+        progress = train(learner, lines, lines, alphabet, config, seed=0, checkpoints=checkpoints)
+        steps.append(progress.step)
+    assert steps[0] == steps[1] < 40
+
+
+def test_a_line_of_which_nothing_counts_is_shown_all_the_same() -> None:
+    pixels, mask = np.full((32, 40, 3), 90, np.uint8), np.zeros((32, 40), np.uint8)
+    ink, paper = ink_and_paper(pixels, mask)
+    batch = collate([Line("a", pixels, mask, None, paper, ink)])
+    assert batch.ink_image.max() == 0

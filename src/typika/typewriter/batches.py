@@ -112,12 +112,12 @@ def ink_and_paper(
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """The colours of ink and of paper: medians of either side of Otsu's threshold, in [0, 1].
 
-    Only pixels of the mask are looked at. Ink is the darker; a line without contrast has the
-    ink that lies `LEAST_CONTRAST` below its paper.
+    Only pixels of the mask are looked at; black and white where it has none. Ink is the darker; a
+    line without contrast has the ink that lies `LEAST_CONTRAST` below its paper.
     """
     inside = pixels.reshape(-1, 3) if mask is None else pixels[mask > 127]
     if not len(inside):
-        raise DataError("no pixel of the line lies inside its polygon")
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # nothing of it counts
     grey = inside @ np.array(LUMINANCE)
     dark = grey <= otsu(grey)
     paper = np.median(inside[~dark] if (~dark).any() else inside, axis=0) / 255

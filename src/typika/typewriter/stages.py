@@ -166,7 +166,7 @@ class Typing:
     def _train(self) -> None:
         config, seed = self.config.training, self.config.seed
         learned, held_out = self.parts()
-        _warn_of_infeasible(learned, self.model_config.stride)
+        _warn_of_infeasible(self.lines, self.model_config.stride)
         _warn_of_unknown(self.texts, self.alphabet)
         generator = torch.Generator().manual_seed(seed)
         model = Typewriter(self.model_config, self.alphabet.size, space=self.alphabet.space,

@@ -171,6 +171,8 @@ def train(
     every = max(n_steps // config.checks, 1)
     progress = checkpoints.restore(learner)
     advance(progress.step)
+    if config.patience and progress.worse >= config.patience:
+        n_steps = progress.step  # it had ended when it was stopped
     seen = _Means()
     for step, numbers in _steps(lines, config.size(lines), seed, progress.step, n_steps):
         batch = collate([lines[n] for n in numbers])
@@ -203,10 +205,9 @@ def split(
     chosen by their names, is held out; with fewer than 40 of them none is.
     """
     if any(marked):
-        parts = [[], []]  # type: list[list[Line]]
-        for line, apart in zip(lines, marked, strict=True):
-            parts[apart].append(line)
-        return parts[0], parts[1]
+        pairs = list(zip(lines, marked, strict=True))
+        apart = [line for line, own in pairs if own and line.symbols]
+        return [line for line, own in pairs if not own], apart
     transcribed = sorted(line.line_id for line in lines if line.symbols)
     if len(transcribed) < ENOUGH_LINES:
         return list(lines), []
