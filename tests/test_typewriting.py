@@ -19,7 +19,13 @@ from typika.cli import main
 from typika.collection.rendered_lines import Typeface, render_lines, write_lines
 from typika.errors import ConfigError, DataError
 from typika.files import file_digest
-from typika.typewriter.discovery import assign_signs, discover
+from typika.typewriter.discovery import (
+    assign_signs,
+    discover,
+    load_signs,
+    save_signs,
+    shift_to,
+)
 from typika.typewriter.exemplars import read_exemplars, similarity, structural_similarity
 from typika.typewriter.image_decoding import DecodingConfig
 from typika.typewriter.prepared import Prepared, choose_stride, prepare
@@ -185,12 +191,17 @@ def test_signs_of_untranscribed_lines_are_found_and_learned(tmp_path: Path) -> N
     values = {**SHORT, "search": {"n_first": 40, "n_sprites": 35}}
     run = typewriter.fit(tmp_path / "lines", tmp_path / "run", config=typewriter.configure(values))
     assert run.trained.signs
-    signs = json.loads((tmp_path / "run" / "signs.json").read_text(encoding="utf-8"))
-    assert set(signs) == set(texts)
+    read = {row["line_id"]: row["read"] for row in run.readings.to_pylist()}
     length = np.mean([len(text.replace(" ", "")) for text in texts.values()])
-    assert length / 3 < np.mean([len(found) for found in signs.values()]) < 2 * length
+    assert length / 3 < np.mean([len(found) for found in read.values()]) < 2 * length
     assert all(text is None for text in run.readings["text"].to_pylist())
     assert run.report.exists()
+    more = tmp_path / "more"
+    write_lines(more, render_lines(12, seed=2, split="train", height=32, texture=False))
+    found = typewriter.evaluate(run.folder, more)
+    assert found.lines == 2  # ten told what signs read as
+    again = typewriter.transcribe(run.folder, tmp_path / "lines")
+    assert again.readings["read"].to_pylist() == run.readings["read"].to_pylist()
 
 
 def test_what_signs_read_as_is_learned_from_a_tenth_of_the_lines() -> None:
@@ -208,8 +219,21 @@ def test_discovery_is_the_same_whatever_came_before(tmp_path: Path, lines: Path)
     prepare(LineCollection.open(lines), 32, tmp_path / "lines", lambda _: None)
     prepared = Prepared.open(tmp_path / "lines").lines({}, None)
     search, decoding = SearchConfig(n_first=20, n_sprites=18), DecodingConfig()
-    once = discover(prepared, search, decoding, seed=0)
-    assert discover(prepared, search, decoding, seed=0) == once
+    once, twice = (discover(prepared, search, decoding, seed=0) for _ in range(2))
+    assert once.read(prepared) == twice.read(prepared)
+    save_signs(once, tmp_path / "signs.safetensors")
+    kept = load_signs(tmp_path / "signs.safetensors")
+    assert kept.read(prepared[:3]) == {line.line_id: once.read([line])[line.line_id]
+                                       for line in prepared[:3]}  # fmt: skip
+
+
+def test_a_line_that_hangs_low_is_made_level() -> None:
+    ink = np.zeros((48, 30))
+    ink[20:30] = 1
+    profile = ink.sum(1) / ink.sum()
+    assert shift_to(profile, np.roll(ink, 3, axis=0)) == 3
+    assert shift_to(profile, ink) == 0
+    assert shift_to(profile, np.zeros((48, 30))) == 0
 
 
 def test_the_stride_leaves_room_for_every_symbol() -> None:

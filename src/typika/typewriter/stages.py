@@ -2,7 +2,7 @@
 
 collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
 prepare   lines                          -> lines/
-discover  lines/, where no line is transcribed -> signs.json
+discover  lines/, where no line is transcribed -> signs.safetensors
 train     lines/, transcriptions         -> model/, metrics.jsonl
 align     model/, lines/                 -> readings.parquet, characters.parquet|csv
 """
@@ -34,7 +34,7 @@ from typika.typewriter import gauge
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Alignment, align
-from typika.typewriter.discovery import discover
+from typika.typewriter.discovery import discover, load_signs, save_signs
 from typika.typewriter.image_decoding import DecodingConfig
 from typika.typewriter.learner import Learner, LearningConfig
 from typika.typewriter.model import ModelConfig, Typewriter
@@ -51,7 +51,7 @@ from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
 
 LINES, ALPHABET, SKIPPED = "lines.parquet", "alphabet.csv", "skipped.csv"
 PREPARED, MODEL, CHECKPOINTS, METRICS = "lines", "model", "checkpoints", "metrics.jsonl"
-SIGNS = "signs.json"
+SIGNS = "signs.safetensors"
 READINGS, CHARACTERS = "readings.parquet", "characters.parquet"
 OWN_COLUMNS = ("line_id", "file_name", "text", "width")
 VALIDATES, LEARNS, TESTS = "val", "train", "test"  # splits, as published
@@ -103,7 +103,11 @@ class Typing:
         """What each line is taken to say, by its id: its transcription, or the signs found."""
         if self.transcribed:
             return transcriptions(self.collection.lines)
-        return json.loads(self.run.path(SIGNS).read_text(encoding="utf-8"))
+        return dict(load_signs(self.run.path(SIGNS)).read(self._bare))
+
+    @cached_property
+    def _bare(self) -> list[Line]:
+        return Prepared.open(self.run.path(PREPARED)).lines({}, None)
 
     @cached_property
     def alphabet(self) -> Alphabet:
@@ -146,13 +150,11 @@ class Typing:
 
         def compute() -> None:
             say("no line is transcribed: looking for the signs that they are written in")
-            lines = Prepared.open(self.run.path(PREPARED)).lines({}, None)
             with one_thread():
                 found = discover(
-                    lines, config.search, config.decoding, seed=config.seed, tell=_say_round
+                    self._bare, config.search, config.decoding, seed=config.seed, tell=_say_round
                 )
-            text = json.dumps(found, ensure_ascii=False, indent=0)
-            write_text(self.run.path(SIGNS), text + "\n")
+            save_signs(found, self.run.path(SIGNS))
 
         causes = {
             "prepare": self.run.output_digest("prepare"),
@@ -181,9 +183,8 @@ class Typing:
             gauge.fix(model, learned)
         rows = [json.dumps(row) for row in progress.rows]
         write_text(self.run.path(METRICS), "\n".join(rows) + "\n")
-        trained = Trained(
-            model, self.alphabet, self.config.text.normalisation, signs=not self.transcribed
-        )
+        signs = None if self.transcribed else load_signs(self.run.path(SIGNS))
+        trained = Trained(model, self.alphabet, self.config.text.normalisation, signs)
         save_typewriter(trained, self.run.path(MODEL))
 
     def parts(self) -> tuple[list[Line], list[Line]]:
@@ -211,10 +212,12 @@ def read(run: Run, collection: LineCollection, trained: Trained, *after: str) ->
     """The stage `align`: read the lines, and align those whose transcription is known."""
 
     def compute() -> None:
-        texts = transcriptions(collection.lines)
-        lines = Prepared.open(run.path(PREPARED)).lines(texts, trained.alphabet)
-        with one_thread(), task("align", len(lines)) as advance:
-            write_alignments(trained, lines, texts, collection, run, advance)
+        prepared = Prepared.open(run.path(PREPARED))
+        with one_thread(), task("align", len(collection)) as advance:
+            texts = transcriptions(collection.lines)
+            signs = trained.signs.read(prepared.lines({}, None)) if trained.signs else None
+            lines = prepared.lines(signs or texts, trained.alphabet)
+            write_alignments(trained, lines, texts, signs, collection, run, advance)
 
     causes = {name: run.output_digest(name) for name in ("collect", "prepare", *after)}
     causes["model"] = trained.digest
@@ -261,17 +264,21 @@ def write_alignments(
     trained: Trained,
     lines: Sequence[Line],
     texts: Mapping[str, str | None],
+    signs: Mapping[str, str] | None,
     collection: LineCollection,
     run: Run,
     advance: Any,
 ) -> None:
-    """Align or read every line, and write a row a line and a row a character."""
+    """Align or read every line, and write a row a line and a row a character.
+
+    texts: what lines are known to say. signs: what they are read as, where signs are.
+    """
     readings: list[dict[str, Any]] = []
     characters: list[dict[str, Any]] = []
     by_id = {line.line_id: line for line in collection}
     for aligned in align(trained.model, lines, trained.alphabet):
-        text = texts.get(aligned.line_id)
-        readings.append(_reading_row(aligned, text))
+        read = signs[aligned.line_id] if signs else aligned.read
+        readings.append(_reading_row(aligned, texts.get(aligned.line_id), read, trained))
         source = by_id[aligned.line_id]
         frame = collection.load(source, trained.model.config.height)
         characters += _character_rows(aligned, frame, trained.alphabet)
@@ -307,12 +314,20 @@ CHARACTER_SCHEMA = pa.schema([
 ])  # fmt: skip
 
 
-def _reading_row(aligned: Alignment, text: str | None) -> dict[str, Any]:
-    error = error_rate([text], [aligned.read]).micro if text else None
-    return {"line_id": aligned.line_id, "text": text, "read": aligned.read,
-            "aligned": aligned.aligned, "character_error": error,
-            "log_likelihood": aligned.log_likelihood, "residual": aligned.residual,
-            "reconstruction": aligned.reconstruction}  # fmt: skip
+def _reading_row(
+    aligned: Alignment, text: str | None, read: str, trained: Trained
+) -> dict[str, Any]:
+    known = text is not None and trained.signs is None
+    return {
+        "line_id": aligned.line_id,
+        "text": text,
+        "read": read,
+        "aligned": aligned.aligned and known,
+        "character_error": error_rate([text], [read]).micro if known and text else None,
+        "log_likelihood": aligned.log_likelihood,
+        "residual": aligned.residual,
+        "reconstruction": aligned.reconstruction,
+    }
 
 
 def _character_rows(aligned: Alignment, frame: Any, alphabet: Alphabet) -> list[dict[str, Any]]:

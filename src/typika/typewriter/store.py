@@ -13,9 +13,10 @@ from typika import __version__, config
 from typika.errors import ModelError
 from typika.files import file_digest, whole_folder, write_text
 from typika.typewriter.alphabet import Alphabet
+from typika.typewriter.discovery import Signs, load_signs, save_signs
 from typika.typewriter.model import ModelConfig, Typewriter
 
-TENSORS, MEANING = "typewriter.safetensors", "typewriter.json"
+TENSORS, MEANING, SIGNS = "typewriter.safetensors", "typewriter.json", "signs.safetensors"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Trained:
     model: Typewriter
     alphabet: Alphabet
     normalisation: str
-    signs: bool = False  # whether symbols are signs that were discovered, not characters
+    signs: Signs | None = None  # where symbols are signs that were found, not characters
     digest: str = ""  # of the file of its tensors, once there is one
 
 
@@ -38,12 +39,13 @@ def save_typewriter(trained: Trained, folder: Path) -> None:
         "model": config.as_values(trained.model.config),
         "symbols": list(trained.alphabet.symbols),
         "normalisation": trained.normalisation,
-        "signs": trained.signs,
     }
     with whole_folder(folder) as temporary:
         (temporary / TENSORS).write_bytes(save(tensors))
         text = json.dumps(meaning, indent=2, ensure_ascii=False)
         write_text(temporary / MEANING, text + "\n")
+        if trained.signs:
+            save_signs(trained.signs, temporary / SIGNS)
 
 
 def load_typewriter(folder: Path) -> Trained:
@@ -70,4 +72,5 @@ def load_typewriter(folder: Path) -> Trained:
         ) from error
     model.eval()
     digest = file_digest(folder / TENSORS)
-    return Trained(model, alphabet, meaning["normalisation"], meaning["signs"], digest)
+    signs = load_signs(folder / SIGNS) if (folder / SIGNS).exists() else None
+    return Trained(model, alphabet, meaning["normalisation"], signs, digest)
