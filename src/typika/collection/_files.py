@@ -6,10 +6,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from typika.collection._decode import SUFFIXES
+from typika.errors import DataError
 
 _IGNORED = frozenset({"__macosx", "thumbs.db"})
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -23,6 +24,10 @@ class Skipped:
     reason: str
 
 
+class Refused(DataError):
+    """A file that cannot be used; the message is the reason alone, without the file's name."""
+
+
 @dataclass
 class Tree:
     """The image and Parquet files below a folder, as sorted POSIX paths relative to it."""
@@ -30,9 +35,10 @@ class Tree:
     images: list[str]
     parquet: list[str]
     skipped: list[Skipped]
+    others: list[str] = field(default_factory=list)  # those that were asked for
 
 
-def walk(root: Path, only: Collection[str] | None = None) -> Tree:
+def walk(root: Path, only: Collection[str] | None = None, others: Collection[str] = ()) -> Tree:
     """List the files below `root`; hidden files and other suffixes are ignored silently.
 
     Links are followed, but not back into a folder that holds them. A folder that
@@ -41,6 +47,7 @@ def walk(root: Path, only: Collection[str] | None = None) -> Tree:
     Args:
         root: an existing folder.
         only: names of the folders directly in `root` to enter; `None` enters all.
+        others: suffixes, such as ".xml", of further files to list.
     """
     tree = Tree([], [], [])
     waiting: list[tuple[str, frozenset[str]]] = [("", frozenset())]
@@ -63,17 +70,18 @@ def walk(root: Path, only: Collection[str] | None = None) -> Tree:
                 if folder or only is None or entry.name in only:
                     waiting.append((name, above | {place}))
             else:
-                _sort_in(tree, name)
+                _sort_in(tree, name, others)
     tree.images.sort()
     tree.parquet.sort()
+    tree.others.sort()
     return tree
 
 
-def _sort_in(tree: Tree, name: str) -> None:
+def _sort_in(tree: Tree, name: str, others: Collection[str]) -> None:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 10⁶ is slow
-    if suffix in SUFFIXES:
+    if suffix in SUFFIXES or suffix in others:
         if is_text(name):
-            tree.images.append(name)
+            (tree.images if suffix in SUFFIXES else tree.others).append(name)
         else:
             shown = name.encode("utf-8", "backslashreplace").decode()
             tree.skipped.append(Skipped(shown, "its name is not valid UTF-8; rename the file"))

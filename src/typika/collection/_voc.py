@@ -1,18 +1,15 @@
-"""Boxes as Pascal VOC writes them: one XML file for each image.
-
-The files come from elsewhere, so they are parsed without trust: a file that declares a document
-type (the only way to entities, which may grow without bound or fetch other files) is refused.
-"""
+"""Boxes as Pascal VOC writes them: one XML file for each image."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from typika.collection._files import Refused
+from typika.collection._xml import parse_xml
 from typika.errors import DataError
 
 MOST_BYTES = 1 << 24  # of one file; real ones have a few thousand
@@ -28,16 +25,6 @@ class Annotated:
     label: str
     box: tuple[float, float, float, float]  # left, top, right, bottom; the last two exclusive
     size: tuple[int, int] | None  # width, height of the image that the box was drawn on
-
-
-def xml_files(folder: Path) -> list[Path]:
-    """All .xml files below a folder, in order of their names; hidden ones are left out."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names
-                  if name.lower().endswith(".xml") and not name.startswith(".")]  # fmt: skip
-    return sorted(found)
 
 
 def read_voc(path: Path, root: Path) -> Iterator[Annotated]:
@@ -68,21 +55,9 @@ def read_voc(path: Path, root: Path) -> Iterator[Annotated]:
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        content = path.read_bytes()
-        if len(content) > MOST_BYTES:
-            raise DataError(f"{path}: {len(content):,} bytes are no annotation of one image")
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    # As text, so that what is looked at here is what is parsed, whatever encoding it declares.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise DataError(f"{path}: declares a document type, which VOC has no use for; remove it")
-    try:
-        return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise DataError(f"{path}: not XML ({error})") from error
+        return parse_xml(path, MOST_BYTES, "VOC annotation")
+    except Refused as refusal:
+        raise DataError(f"{path}: {refusal}") from refusal
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:

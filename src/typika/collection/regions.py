@@ -31,7 +31,8 @@ from numpy import ndarray
 
 from typika.collection._files import same_name, walk
 from typika.collection._masks import read_mask, same_proportions
-from typika.collection._voc import read_voc, xml_files
+from typika.collection._voc import read_voc
+from typika.collection._xml import xml_files
 from typika.errors import DataError
 
 Box = tuple[float, float, float, float]

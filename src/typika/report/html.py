@@ -30,6 +30,7 @@ from typika.report.localisation_records import EvaluationPage
 from typika.report.methods_records import MethodsPage
 from typika.report.records import ImageRecord, LabelRecord, Page, PatchRecord
 from typika.report.trends_records import TrendsPage
+from typika.report.typewriter_records import TypewriterPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -143,6 +144,27 @@ def write_bias(page: BiasPage, path: Path) -> None:
 def render_bias(page: BiasPage) -> str:
     """The whole HTML text of generated against real images, which needs no script."""
     return _without_script(page, "bias.html", "compare.css", "bias.css")
+
+
+def write_typewriter(page: TypewriterPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_typewriter(page), path)
+
+
+def render_typewriter(page: TypewriterPage) -> str:
+    """The whole HTML text of a typewriter; its script only orders and moves the focus."""
+    style = "".join(map(_text, ("report.css", "compare.css", "typewriter.css")))
+    script = _text("typewriter.js")
+    return _rendered(
+        "typewriter.html",
+        page=page,
+        about=page,
+        lead=page.lead,
+        notes=page.notes,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
 
 
 def _without_script(page: Any, name: str, *styles: str) -> str:

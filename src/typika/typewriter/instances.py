@@ -1,0 +1,107 @@
+"""Characters cut out of the lines they stand on, each in the frame of its sprite.
+
+Drawing scales a sprite and shifts it to its place; here the same place and scale are inverted, so
+that all instances of a sprite lie over it and over each other, and can be compared by pixel.
+
+Legend: `n` characters of one line, `c` channels, `h w` pixels of a sprite, `H W` of the line.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+from torch.nn import functional
+
+from typika.typewriter import drawing
+from typika.typewriter.model import Characters, Typewriter
+
+EDGE = 0.3  # of a sprite's darkest ink: fainter is a ghost of neighbours
+LEAST_INK = 0.1  # of the darkest pixel of a sprite that has any
+NEAR = 9  # pixels, odd: what lies within half of these of a sprite's ink is compared
+LEAST_SHOWN = 0.15  # ink of a drawing, in [0, 1], from which a pixel is said to be a character's
+
+
+def cut_out(
+    image: Float[Tensor, "c H W"],
+    middle: Float[Tensor, "n 2"],
+    log_scale: Float[Tensor, "n 2"],
+    size: tuple[int, int],
+) -> Float[Tensor, "n c h w"]:
+    """What each character's sprite lies over, resampled to the sprite's pixels (bilinear).
+
+    middle, log_scale: where and how large the sprite is drawn, as in `Characters`. size: h, w.
+    Outside of the line there is 0.
+    """
+    (height, width), n = size, len(middle)
+    scale = log_scale.exp()
+    across = torch.arange(width) + 0.5 - width / 2
+    down = torch.arange(height) + 0.5 - height / 2
+    x = middle[:, :1] + across * scale[:, :1]
+    y = image.shape[1] / 2 + middle[:, 1:] + down * scale[:, 1:]
+    # Sampling coordinates run from −1 to 1 over the line's pixels, edge to edge.
+    grid = torch.stack(
+        [
+            (x * 2 / image.shape[2] - 1)[:, None, :].expand(n, height, width),
+            (y * 2 / image.shape[1] - 1)[:, :, None].expand(n, height, width),
+        ],
+        dim=3,
+    )
+    return functional.grid_sample(
+        image.expand(n, *image.shape), grid, mode="bilinear", padding_mode="zeros",
+        align_corners=False,
+    )  # fmt: skip
+
+
+def from_mean(
+    instances: Float[ndarray, "n h w"], sprite: Float[ndarray, "h w"]
+) -> Float[ndarray, " n"]:
+    """Of each instance the mean squared distance from the mean of all; the medoid has the least.
+
+    instances: ink in [0, 1]. Only pixels near the sprite's own ink count, so that neighbours on
+    the line do not; all count where the sprite has none.
+    """
+    if not len(instances):
+        return np.zeros(0)
+    weight = nearness(torch.from_numpy(np.ascontiguousarray(sprite))[None])[0].numpy()
+    weight = weight.astype(float)
+    away = (instances.astype(float) - instances.mean(axis=0, dtype=float)) ** 2
+    return (away * weight).sum(axis=(1, 2)) / weight.sum()
+
+
+def nearness(sprites: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """How near each pixel is to a sprite's ink, in [0, 1]; 1 everywhere where it has none.
+
+    The ink of over `EDGE` of its darkest, spread by half of `NEAR` pixels.
+    """
+    darkest = sprites.amax((1, 2), keepdim=True)
+    ink = (sprites / darkest.clamp_min(1e-6) - EDGE).clamp_min(0) / (1 - EDGE)
+    spread = functional.max_pool2d(ink[:, None], NEAR, 1, NEAR // 2)
+    near = functional.avg_pool2d(spread, 3, 1, 1)[:, 0]
+    return torch.where(darkest > LEAST_INK, near, 1.0)
+
+
+@torch.no_grad()
+def owners(model: Typewriter, characters: Characters, width: int) -> Int[ndarray, "H W"]:
+    """Which character of one line draws most of each pixel: its place in `characters`, or −1."""
+    ink = model.drawn(characters) * characters.strength[:, None, None]
+    reach = float(characters.log_scale.exp().max()) if len(ink) else 1.0
+    windows = drawing.draw(
+        ink, characters.middle, characters.log_scale, characters.line,
+        height=model.config.height, reach=reach,
+    )  # fmt: skip
+    most = np.full((width, model.config.height), LEAST_SHOWN)
+    owner = np.full(most.shape, -1)
+    for number, (window, left) in enumerate(
+        zip(windows.ink.numpy(), windows.left.tolist(), strict=True)
+    ):
+        start, end = max(left, 0), min(left + len(window), width)
+        if start >= end or int(characters.symbol[number]) == model.space:
+            continue
+        own = window[start - left : end - left]
+        more = own > most[start:end]
+        most[start:end][more] = own[more]
+        owner[start:end][more] = number
+    return owner.T

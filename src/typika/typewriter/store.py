@@ -1,0 +1,76 @@
+"""A typewriter on disk: its tensors as safetensors, what they mean as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from typika import __version__, config
+from typika.errors import ModelError
+from typika.files import file_digest, whole_folder, write_text
+from typika.typewriter.alphabet import Alphabet
+from typika.typewriter.discovery import Signs, load_signs, save_signs
+from typika.typewriter.model import ModelConfig, Typewriter
+
+TENSORS, MEANING, SIGNS = "typewriter.safetensors", "typewriter.json", "signs.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, the symbols it types, and the Unicode form of the texts it learned from."""
+
+    model: Typewriter
+    alphabet: Alphabet
+    normalisation: str
+    signs: Signs | None = None  # where symbols are signs that were found, not characters
+    digest: str = ""  # of the file of its tensors, once there is one
+
+
+def save_typewriter(trained: Trained, folder: Path) -> None:
+    """Write a typewriter to a folder, whole or not at all."""
+    tensors = {name: value.detach().cpu().contiguous()
+               for name, value in trained.model.state_dict().items()}  # fmt: skip
+    meaning = {
+        "typika": __version__,
+        "model": config.as_values(trained.model.config),
+        "symbols": list(trained.alphabet.symbols),
+        "normalisation": trained.normalisation,
+    }
+    with whole_folder(folder) as temporary:
+        (temporary / TENSORS).write_bytes(save(tensors))
+        text = json.dumps(meaning, indent=2, ensure_ascii=False)
+        write_text(temporary / MEANING, text + "\n")
+        if trained.signs:
+            save_signs(trained.signs, temporary / SIGNS)
+
+
+def load_typewriter(folder: Path) -> Trained:
+    """Read what `save_typewriter` wrote.
+
+    Raises:
+        ModelError: nothing there, or not a typewriter of this version.
+    """
+    try:
+        meaning = json.loads((folder / MEANING).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        settings = config.build(ModelConfig, meaning["model"])
+        alphabet = Alphabet(tuple(meaning["symbols"]))
+        model = Typewriter(settings, alphabet.size, space=alphabet.space,
+                           generator=torch.Generator().manual_seed(0))  # fmt: skip
+        model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder}: no typewriter here; pass a run that `typika typewriter fit` finished"
+        ) from error
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"{folder}: not a typewriter that this version reads ({error})"
+        ) from error
+    model.eval()
+    digest = file_digest(folder / TENSORS)
+    signs = load_signs(folder / SIGNS) if (folder / SIGNS).exists() else None
+    return Trained(model, alphabet, meaning["normalisation"], signs, digest)
