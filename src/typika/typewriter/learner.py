@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from typika.errors import ConfigError
-from typika.typewriter import augmentation, drawing, losses
+from typika.typewriter import augmentation, drawing, losses, together
 from typika.typewriter.alignment import CellPath, best_path, forced_paths
 from typika.typewriter.alphabet import n_cells_needed
 from typika.typewriter.batches import LineBatch, Reading
@@ -39,10 +39,10 @@ class LearningConfig:
 
     learning_rate: at its highest. sprite_rate: of pixels. warm_up: steps. flat: share of the
     steps before the rate falls, on a cosine. clip: greatest norm of a gradient. weight_decay: on
-    matrices. reading_only: share of the steps in which nothing is drawn yet. warps: share of the
-    steps in which every second one shows lines warped, to be read only. augment: whether lines
-    are shown worn or warped. ctc, ink, blur, pull: the λ above. blur_until: share of the steps after
-    which only the sharp residual counts. recentre: steps between centrings of the sprites.
+    matrices. warps: share of the steps in which every second one shows lines warped, to be read
+    only. augment: whether lines are shown worn or warped. ctc, ink, blur, pull: the λ above.
+    blur_until: share of the steps after which only the sharp residual counts. recentre: steps
+    between centrings of the sprites.
     """
 
     learning_rate: float = 3e-3
@@ -96,6 +96,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.losses(batch, step, n_steps, generator)
         sum(parts.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        together.average_gradients(self.model.parameters())
         rate = rate_at(step, n_steps, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["top"] * rate
@@ -118,7 +119,7 @@ class Learner:
         logits = self.model.logits(features)
         reading = self.model.reading(logits, batch.widths)
         parts = {"ctc": config.ctc * losses.connectionist(reading, batch.texts)}
-        self._remember(float(parts["ctc"].detach()) / config.ctc)
+        self._remember(together.average(float(parts["ctc"].detach()) / config.ctc))
         if warps or not self.reads:
             return parts
         paths = paths_of(reading, batch.texts)

@@ -19,30 +19,32 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from typika import config as settings
+from typika import ranks
 from typika.collection.lines import LineCollection
 from typika.console import say, task, warn
+from typika.devices import named_device
 from typika.errors import DataError
 from typika.files import whole_file, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
 from typika.tables import harmless, write_csv, write_parquet
 from typika.text_evaluation import error_rate
-from typika.typewriter import gauge
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Alignment, align
-from typika.typewriter.learner import Learner, LearningConfig
-from typika.typewriter.model import ModelConfig, Typewriter
+from typika.typewriter.kinds import kind_of
+from typika.typewriter.learner import LearningConfig
+from typika.typewriter.model import ModelConfig
 from typika.typewriter.prepared import (
     Prepared,
-    choose_stride,
     infeasible,
     prepare,
     transcriptions,
 )
+from typika.typewriter.published_config import PublishedConfig
+from typika.typewriter.redraws import Redraws
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
 
@@ -70,22 +72,27 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TypewriterConfig:
-    """Everything that decides a typewriter."""
+    """Everything that decides a typewriter.
+
+    learning: of the default model; the published one has what it is learned by among its own
+    settings.
+    """
 
     seed: int = 0
     text: TextConfig = field(default_factory=TextConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | PublishedConfig = field(default_factory=ModelConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
 class Typing:
-    """A run under way: the folder, the lines, the settings."""
+    """A run under way: the folder, the lines, the settings, and where it is computed."""
 
     run: Run
     collection: LineCollection
     config: TypewriterConfig
+    device: str = "auto"
 
     @cached_property
     def texts(self) -> dict[str, str | None]:
@@ -110,14 +117,15 @@ class Typing:
         return Prepared.open(self.run.path(PREPARED)).lines(self.texts, self.alphabet)
 
     @cached_property
-    def model_config(self) -> ModelConfig:
-        """The shape of the model, its stride chosen where that was left open."""
+    def model(self) -> Redraws:
+        """The model before it learns, its stride chosen where that was left open."""
         model = self.config.model
-        if model.stride:
-            return model
         widths = [self.collection.width(line, model.height) for line in self.collection]
-        stride = choose_stride(widths, [line.text for line in self.collection], self.alphabet)
-        return settings.build(ModelConfig, {**settings.as_values(model), "stride": stride})
+        texts = [line.text for line in self.collection]
+        kind = kind_of(model)
+        return kind.build(
+            kind.shaped(model, widths, texts, self.alphabet), self.alphabet, self.config.seed
+        )
 
     def advance(self) -> None:
         """The stages in order, each skipped where its causes have not changed."""
@@ -125,26 +133,29 @@ class Typing:
         take_in(self.run, self.collection, self.config.model.height)
         causes = {name: values[name] for name in ("seed", "text", "model", "learning", "training")}
         causes["collect"] = self.run.output_digest("collect")
-        stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS))
+        stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS),
+                      shared=True)  # fmt: skip
         self.run.stage(stage, self._train)
-        read(self.run, self.collection, load_typewriter(self.run.path(MODEL)), "train")
+        trained = load_typewriter(self.run.path(MODEL))
+        read(self.run, self.collection, trained, "train", device=self.device)
 
     def _train(self) -> None:
-        config, seed = self.config.training, self.config.seed
+        config, model = self.config.training, self.model
+        kind = kind_of(self.config.model)
         learned, held_out = self.parts()
-        _warn_of_infeasible(learned, self.model_config.stride)
+        _warn_of_infeasible(learned, model.stride)
         _warn_of_unknown(self.texts, self.alphabet)
-        generator = torch.Generator().manual_seed(seed)
-        model = Typewriter(self.model_config, self.alphabet.size, space=self.alphabet.space,
-                           generator=generator)  # fmt: skip
+        learner = kind.teach(model.to(named_device(self.device)), self.config.learning)
         n_steps = config.n_steps(len(learned))
         with one_thread(), task("train", n_steps) as advance:
             progress = train(
-                Learner(model, self.config.learning), learned, held_out, self.alphabet, config,
-                seed=seed, checkpoints=Checkpoints(self.run.path(CHECKPOINTS)),
-                advance=advance, report=_say_progress,
+                learner, learned, held_out, self.alphabet, config, seed=self.config.seed,
+                checkpoints=Checkpoints(self.run.path(CHECKPOINTS)), advance=advance,
+                report=lambda row: _say_progress(row, kind.loss),
             )  # fmt: skip
-            gauge.fix(model, learned)
+            if not ranks.world().leads:
+                return
+            kind.finish(model, learned)
         rows = [json.dumps(row) for row in progress.rows]
         write_text(self.run.path(METRICS), "\n".join(rows) + "\n")
         trained = Trained(model, self.alphabet, self.config.text.normalisation)
@@ -153,7 +164,7 @@ class Typing:
     def parts(self) -> tuple[list[Line], list[Line]]:
         """Lines to learn from, transcribed or not, and lines that validate; no line that tests."""
         splits = {line.line_id: line.columns.get("split", "") for line in self.collection}
-        return parts_of(self.lines, splits, self.model_config.stride, self.config)
+        return parts_of(self.lines, splits, self.model.stride, self.config)
 
 
 def take_in(run: Run, collection: LineCollection, height: int) -> None:
@@ -171,8 +182,11 @@ def take_in(run: Run, collection: LineCollection, height: int) -> None:
     run.stage(Stage(name="prepare", causes=causes, outputs=(PREPARED,)), compute)
 
 
-def read(run: Run, collection: LineCollection, trained: Trained, *after: str) -> None:
+def read(
+    run: Run, collection: LineCollection, trained: Trained, *after: str, device: str = "auto"
+) -> None:
     """The stage `align`: read the lines, and align those whose transcription is known."""
+    trained.model.to(named_device(device))
 
     def compute() -> None:
         texts = transcriptions(collection.lines)
@@ -237,7 +251,7 @@ def write_alignments(
         text = texts.get(aligned.line_id)
         readings.append(_reading_row(aligned, text))
         source = by_id[aligned.line_id]
-        frame = collection.load(source, trained.model.config.height)
+        frame = collection.load(source, trained.model.height)
         characters += _character_rows(aligned, frame, trained.alphabet)
         advance(1)
     write_parquet(pa.Table.from_pylist(readings, READING_SCHEMA), run.path(READINGS))
@@ -316,10 +330,10 @@ def _warn_of_unknown(texts: Mapping[str, str | None], alphabet: Alphabet) -> Non
         )
 
 
-def _say_progress(row: Mapping[str, float]) -> None:
+def _say_progress(row: Mapping[str, float], drawing: str) -> None:
     error = row.get("character_error")
     held_out = "" if error is None else f", character error {100 * error:.1f} % on lines held out"
-    drawn = row.get("drawing")
+    drawn = row.get(drawing)
     loss = "still learning to read" if drawn is None else f"residual {drawn:.4f}"
     say(f"step {row['step']:.0f}: {loss}{held_out}")
 

@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save
 
 from typika import __version__, config
 from typika.errors import ModelError
 from typika.files import file_digest, whole_folder, write_text
 from typika.typewriter.alphabet import Alphabet
-from typika.typewriter.model import ModelConfig, Typewriter
+from typika.typewriter.kinds import DEFAULT, KINDS
+from typika.typewriter.redraws import Redraws
 
 TENSORS, MEANING = "typewriter.safetensors", "typewriter.json"
 
@@ -22,7 +22,7 @@ TENSORS, MEANING = "typewriter.safetensors", "typewriter.json"
 class Trained:
     """A model, the symbols it types, and the Unicode form of the texts it learned from."""
 
-    model: Typewriter
+    model: Redraws
     alphabet: Alphabet
     normalisation: str
     digest: str = ""  # of the file of its tensors, once there is one
@@ -53,10 +53,9 @@ def load_typewriter(folder: Path) -> Trained:
     try:
         meaning = json.loads((folder / MEANING).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)
-        settings = config.build(ModelConfig, meaning["model"])
+        kind = KINDS[meaning["model"].get("kind", DEFAULT)]
         alphabet = Alphabet(tuple(meaning["symbols"]))
-        model = Typewriter(settings, alphabet.size, space=alphabet.space,
-                           generator=torch.Generator().manual_seed(0))  # fmt: skip
+        model = kind.build(config.build(kind.settings, meaning["model"]), alphabet, 0)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise ModelError(
