@@ -41,11 +41,12 @@ HEIGHT, ROWS = 48, slice(10, 58)  # of rendered lines of 64: no letter reaches b
 MARGIN = 4  # pixels of paper left and right of a word
 LETTERS, LINES, TEST_LINES = 10, 300, 100
 SPRITES = 13  # without transcriptions: 1.3 a letter
+BATCH = 8  # words a step
 STEPS, UNSUPERVISED_STEPS = 450, 1400
 EPOCHS_OF_ALIGNMENT, ALIGNED = 8, 150  # rounds, training words
 
 SUPERVISED = PublishedConfig(
-    height=HEIGHT, encoder_blocks=1, learning_rate=2e-3, batch=8, warm_start_share=0.07
+    height=HEIGHT, encoder_blocks=1, learning_rate=2e-3, warm_start_share=0.07
 )
 UNSUPERVISED = replace(SUPERVISED, generator="unet", crop=2.0, learning_rate=3e-3)
 VARIANTS = {
@@ -111,7 +112,7 @@ def train(
     learner = PublishedLearner(PublishedTypewriter(config, n_sprites))
     order = np.random.default_rng(seed)
     for step in range(steps):
-        chosen = order.choice(len(lines), config.batch, replace=False)
+        chosen = order.choice(len(lines), BATCH, replace=False)
         batch = collate([lines[number] for number in chosen])
         learner.step(batch, step, steps, torch.Generator().manual_seed(seed * 1_000_003 + step))
     return learner.model

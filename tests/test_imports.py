@@ -14,7 +14,7 @@ import typika
 SOURCE = Path(typika.__file__).parent
 FLOORS = (
     {"errors", "ranks"},
-    {"console", "files"},
+    {"console", "devices", "files"},
     {"config", "parallel", "presets", "tables"},
     {"run", "collection"},
     {"diffusion", "evaluation", "text_evaluation"},

@@ -10,6 +10,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PATIENCE = timedelta(days=7)  # a follower waits this long for a stage that the leader does alone
 
@@ -48,13 +52,31 @@ def agree(value: int) -> int:
     import torch
     import torch.distributed as distributed
 
+    _meet()
+    shared = torch.tensor([value])
+    distributed.broadcast(shared, src=0)
+    return int(shared)
+
+
+def mean(values: Tensor) -> None:
+    """Put the mean over all ranks in place of each value. All ranks must call it."""
+    if world().size == 1:
+        return
+    import torch.distributed as distributed
+
+    _meet()
+    distributed.all_reduce(values)
+    values /= world().size
+
+
+def _meet() -> None:
+    import torch
+    import torch.distributed as distributed
+
     if not distributed.is_initialized():
         # Control goes over gloo on every machine; gradients over NCCL where there are GPUs.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=PATIENCE)
-    shared = torch.tensor([value])
-    distributed.broadcast(shared, src=0)
-    return int(shared)
 
 
 def wait() -> None:

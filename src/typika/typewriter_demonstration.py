@@ -70,7 +70,7 @@ def run(folder: Path, *, seed: int = 0, steps: int = STEPS) -> DemoResult:
 def sprite_similarities(fitted: TypewriterRun, face: Typeface) -> dict[str, float]:
     """SSIM of each sprite to its glyph as it is printed."""
     trained = fitted.trained
-    sprites = trained.model.sprites.detach().numpy()
+    sprites = trained.model.letters.numpy()
     return {
         symbol: max(similarity(sprite, face.glyph(symbol).ink) for sprite in sprites[number])
         for number, symbol in enumerate(trained.alphabet.symbols)

@@ -15,7 +15,7 @@ from typika import config as settings
 from typika import ranks, typewriting_report
 from typika.collection.lines import LineCollection
 from typika.console import say
-from typika.errors import DataError
+from typika.errors import ConfigError, DataError
 from typika.files import safe_name, write_text
 from typika.run import Run
 from typika.tables import read_parquet, write_csv
@@ -23,6 +23,7 @@ from typika.text_evaluation import Confusion, ErrorRate, confusions, error_rate
 from typika.typewriter import stages
 from typika.typewriter.discovery import assign_signs, numbered
 from typika.typewriter.exemplars import read_exemplars, similarity
+from typika.typewriter.published_config import PUBLISHED, PublishedRun
 from typika.typewriter.stages import TextConfig, TypewriterConfig, Typing
 from typika.typewriter.store import Trained, load_typewriter
 
@@ -59,13 +60,28 @@ class TypewriterRun:
         return self.folder / typewriting_report.REPORT
 
 
-def configure(*sources: Mapping[str, Any]) -> TypewriterConfig:
-    """The configuration of nested settings, later ones winning.
+PRESETS: Mapping[str, PublishedRun] = {
+    "paper": PUBLISHED["google"],
+    "paper-copiale": PUBLISHED["copiale"],
+    "paper-fontenay": PUBLISHED["fontenay"],
+    "paper-textualis": PUBLISHED["textualis"],
+}
+
+
+def configure(*sources: Mapping[str, Any], preset: str | None = None) -> TypewriterConfig:
+    """The configuration of nested settings, later ones winning, above a preset.
+
+    preset: "paper": the model and the training of Siglidis et al. 2024 on printed books;
+    "paper-copiale", "paper-fontenay", "paper-textualis": on their manuscripts.
 
     Raises:
-        ConfigError: a setting that is not known, or a value that cannot be.
+        ConfigError: a preset or a setting that is not known, or a value that cannot be.
     """
-    return settings.build(TypewriterConfig, *sources)
+    if preset is None:
+        return settings.build(TypewriterConfig, *sources)
+    if preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r}: expected one of {', '.join(PRESETS)}")
+    return settings.build(TypewriterConfig, PRESETS[preset].values, *sources)
 
 
 def fit(
@@ -73,15 +89,18 @@ def fit(
     out: str | Path | None = None,
     *,
     config: TypewriterConfig | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> TypewriterRun:
     """Learn the characters of text lines as sprites that redraw them, and write a report.
 
     lines: a folder of lines as `LineCollection.open` reads it. out: run folder, `runs/NAME` by
-    default; an unfinished run goes on where it stopped.
+    default; an unfinished run goes on where it stopped. device: "auto", "cpu", "cuda", "cuda:1"
+    or "mps". Under `torchrun` every process shows its part of each batch.
 
     Raises:
-        ConfigError: the run folder was made with another configuration.
+        ConfigError: the run folder was made with another configuration, or there is no such
+            device.
         DataError: the lines cannot be used.
     """
     config = config or TypewriterConfig()
@@ -90,7 +109,7 @@ def fit(
     collection = open_lines(source, config.text)
     facts = {"source": str(source.resolve())}
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
-        typing = Typing(run, collection, config)
+        typing = Typing(run, collection, config, device)
         typing.advance()
         typewriting_report.write_report(typing)
     ranks.leave()
@@ -117,18 +136,19 @@ def transcribe(
     lines: str | Path,
     out: str | Path | None = None,
     *,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> TypewriterRun:
     """Read further lines with a typewriter: texts, character boxes and confidences.
 
     run: folder that `fit` made. lines: as for `fit`; where they are transcribed, their characters
-    are aligned with the transcription. out: `RUN/read/NAME` by default.
+    are aligned with the transcription. out: `RUN/read/NAME` by default. device: as for `fit`.
 
     Raises:
         ConfigError: no run, or `out` was made with another typewriter.
         DataError: the lines cannot be used.
     """
-    return _read(Path(run), Path(lines), Path(out) if out else None, overwrite)
+    return _read(Path(run), Path(lines), Path(out) if out else None, device, overwrite)
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,12 @@ class TypewriterEvaluation:
 
 
 def evaluate(
-    run: str | Path, lines: str | Path, out: str | Path | None = None, *, overwrite: bool = False
+    run: str | Path,
+    lines: str | Path,
+    out: str | Path | None = None,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
 ) -> TypewriterEvaluation:
     """Read transcribed lines and compare; writes evaluation.json and confusions.csv.
 
@@ -176,7 +201,7 @@ def evaluate(
     Raises:
         DataError: no line is transcribed, or too few are.
     """
-    reading = _read(Path(run), Path(lines), Path(out) if out else None, overwrite)
+    reading = _read(Path(run), Path(lines), Path(out) if out else None, device, overwrite)
     rows = [row for row in reading.readings.to_pylist() if row["text"]]
     if not rows:
         raise DataError(f"{lines}: no line is transcribed, so there is nothing to compare with")
@@ -192,7 +217,8 @@ def evaluate(
         confusions=tuple(different),
         reconstruction=sum(row["reconstruction"] for row in rows) / len(rows),
     )
-    _write_evaluation(result)
+    if ranks.world().leads:
+        _write_evaluation(result)
     return result
 
 
@@ -209,7 +235,7 @@ def similarities(run: str | Path, exemplars: str | Path) -> dict[str, float]:
     folder = Path(run)
     trained = TypewriterRun(folder).trained
     letters = read_exemplars(Path(exemplars))
-    sprites = trained.model.sprites.detach().numpy()
+    sprites = trained.model.letters.numpy()
     found = {
         symbol: max(similarity(sprite, letters[symbol]) for sprite in sprites[number])
         for number, symbol in enumerate(trained.alphabet.symbols)
@@ -263,7 +289,9 @@ class ReadConfig:
     text: TextConfig
 
 
-def _read(fitted: Path, lines: Path, out: Path | None, overwrite: bool) -> TypewriterRun:
+def _read(
+    fitted: Path, lines: Path, out: Path | None, device: str, overwrite: bool
+) -> TypewriterRun:
     trained = TypewriterRun(fitted).trained
     recorded = Run.read(fitted).manifest["config"]
     fit_config = settings.build(TypewriterConfig, recorded)
@@ -274,8 +302,9 @@ def _read(fitted: Path, lines: Path, out: Path | None, overwrite: bool) -> Typew
     collection = open_lines(lines, text)
     facts = {"source": str(lines.resolve())}
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:
-        stages.take_in(run, collection, trained.model.config.height)
-        stages.read(run, collection, trained)
+        stages.take_in(run, collection, trained.model.height)
+        stages.read(run, collection, trained, device=device)
+    ranks.leave()
     return TypewriterRun(folder)
 
 

@@ -40,6 +40,7 @@ from typika.typewriter.alphabet import order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Drawn, redraw
 from typika.typewriter.instances import cut_out, from_mean, nearness, owners
+from typika.typewriter.kinds import kind_of
 from typika.typewriter.prepared import Prepared, infeasible
 from typika.typewriter.stages import TypewriterConfig, Typing
 from typika.typewriter.store import Trained, load_typewriter
@@ -133,7 +134,7 @@ class Finished:
     @cached_property
     def unfit(self) -> list[str]:
         """Lines whose transcriptions need more cells than they have."""
-        found = infeasible(list(self.lines.values()), self.trained.model.config.stride)
+        found = infeasible(list(self.lines.values()), self.trained.model.stride)
         return [line.line_id for line in found]
 
     @cached_property
@@ -143,7 +144,7 @@ class Finished:
         splits = dict.fromkeys(ids, "")
         if "split" in self.table.column_names:
             splits = {name: found or "" for name, found in _by_line(self.table, "split").items()}
-        stride = self.trained.model.config.stride
+        stride = self.trained.model.stride
         _, apart = stages.parts_of(list(self.lines.values()), splits, stride, self.config)
         held_out, unfit = {line.line_id for line in apart}, set(self.unfit)
 
@@ -170,7 +171,7 @@ class Finished:
         drawn, cuts = self._drawn(list(wanted), spots)
         return TypewriterInputs(
             name=self.run.folder.resolve().name,
-            several_forms=self.config.model.sprites > 1,
+            several_forms=self.trained.model.letters.shape[1] > 1,
             sprites=list(self._sprites(ranked, cuts)),
             readings=self.readings,
             characters=self.characters,
@@ -201,7 +202,7 @@ class Finished:
                 if len(spots) < MOST_COMPARED:
                     spots.append((drawn.alignment.line_id, n))
                     cuts.append(bytes_of[n])
-        sprites = self.trained.model.sprites.detach().numpy()
+        sprites = self.trained.model.letters.numpy()
         return {
             form: _nearest(spots, from_mean(np.stack(cuts) / 255, sprites[self._place(form)]))
             for form, (spots, cuts) in found.items()
@@ -249,7 +250,7 @@ class Finished:
 
     @property
     def _size(self) -> tuple[int, int]:
-        height, width = self.trained.model.sprites.shape[2:]
+        height, width = self.trained.model.letters.shape[2:]
         return height, width
 
     def _forms(self, drawn: Drawn) -> list[Form]:
@@ -272,10 +273,11 @@ class Finished:
         for name, character, form in zip(*columns, strict=True):
             count[character, form] += 1
             learned[character, form] += self.parts[name] in (words.LEARNED, words.UNTRANSCRIBED)
+        letters = self.trained.model.letters.numpy()
         for symbol, character in enumerate(self.trained.alphabet.symbols):
             if symbol == self.trained.alphabet.space:
                 continue
-            for number, ink in enumerate(self.trained.model.sprites[symbol].detach().numpy()):
+            for number, ink in enumerate(letters[symbol]):
                 form = (character, number)
                 near, far, looked_at = ranked.get(form, ([], [], 0))
                 yield LearnedSprite(
@@ -292,8 +294,9 @@ class Finished:
 
     def _figures(self, row: Mapping[str, float]) -> dict[str, float]:
         """A row of metrics by the page's words, the CTC loss without its weight."""
-        weight = self.config.learning.ctc or 1.0
-        figures = {"step": row["step"], "residual": row.get("drawing"),
+        kind = kind_of(self.config.model)
+        weight = kind.ctc_weight(self.config.learning) or 1.0
+        figures = {"step": row["step"], "residual": row.get(kind.loss),
                    "ctc": row["ctc"] / weight if "ctc" in row else None,
                    "character_error": row.get("character_error")}  # fmt: skip
         return {name: value for name, value in figures.items() if value is not None}
@@ -324,7 +327,7 @@ class Finished:
             )
 
     def _facts(self) -> dict[str, str]:
-        manifest, model = self.run.manifest, self.trained.model.config
+        manifest, model = self.run.manifest, self.trained.model
         height, width = self._size
         metrics, argv = self._metrics(), [str(one) for one in manifest.get("argv", ())]
         command = [*(("typika",) if argv[:1] == ["typewriter"] else ()), *argv]
@@ -335,8 +338,9 @@ class Finished:
             "Lines": f"{len(self.texts):,}, {transcribed:,} of them transcribed",
             "Alphabet": f"{self.trained.alphabet.size - (space is not None):,} characters"
             + ("" if space is None else " and the word space"),
-            "Model": f"lines {model.height} px high, cells of {model.stride} px, sprites of "
-            f"{width} × {height} px, {model.sprites} for a character",
+            "Model": f"{kind_of(model.config).name}, lines {model.height} px high, cells of "
+            f"{model.stride} px, sprites of {width} × {height} px, {model.letters.shape[1]} for a "
+            "character",
             "Learning": f"{metrics[-1]['step'] if metrics else 0:,.0f} steps of "
             f"{self.config.training.batch} lines",
             "Seed": str(self.config.seed),

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from typika.typewriter import drawing
 from typika.typewriter.instances import cut_out, from_mean, nearness, owners
-from typika.typewriter.model import Characters, ModelConfig, Typewriter
+from typika.typewriter.model import ModelConfig, Typewriter
+from typika.typewriter.redraws import Characters
 
 HEIGHT, WIDTH = 32, 24
 

@@ -401,13 +401,13 @@ def test_an_ablation_takes_away_one_thing() -> None:
     assert found["shared"] - full == {"selection.codes"}
     assert found["keys"] ^ full == {"selection.keys", "selection.key.weight", "selection.key.bias"}
     assert {name.split(".")[1] for name in full - found["generator"]} == {"layers"}
-    assert len({config.height for config in PUBLISHED.values()}) == 2
+    assert len({one.model.height for one in PUBLISHED.values()}) == 2
 
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"height": 40}, "height=40"), ({"sparsity_weight": 0.1}, "without frequency_weight"),
     ({"warm_start_share": 2.0}, "warm_start_share=2.0"), ({"crop": 0.5}, "crop=0.5"),
-    ({"ctc_weight": -1.0}, "ctc_weight=-1.0"), ({"batch": 0}, "batch=0"),
+    ({"ctc_weight": -1.0}, "ctc_weight=-1.0"), ({"encoder_blocks": 0}, "encoder_blocks=0"),
     ({"learning_rate": 0.0}, "learning_rate > 0"), ({"least_frequency": 0.0}, "least_frequency"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(change: dict, words: str) -> None:

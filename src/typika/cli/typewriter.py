@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from typika.console import duration, say
+from typika.ranks import world
 
 if TYPE_CHECKING:
     from typika.typewriting import TypewriterRun
@@ -28,7 +29,9 @@ def fit(
     *,
     out: Path | None = None,
     recipe: Path | None = None,
+    preset: str | None = None,
     set: Setting = (),
+    device: str = "auto",
     overwrite: bool = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -38,7 +41,10 @@ def fit(
         lines: Line images with .gt.txt files, ALTO or PAGE with their pages, or annotation.json.
         out: Run folder; runs/NAME by default.
         recipe: TOML file with any of the settings that --dry-run prints.
+        preset: `paper`: the published model and training; also `paper-copiale`,
+            `paper-fontenay` and `paper-textualis`.
         set: Any setting, as in --set training.steps=2000. May be repeated.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         overwrite: Redo what another configuration made in the run folder.
         dry_run: Print the configuration and what would be learned from, and stop.
     """
@@ -46,21 +52,28 @@ def fit(
 
     given = config.from_settings(dict(config.parse_setting(text) for text in set))
     recorded = config.read_toml(recipe) if recipe else {}
-    settings = typewriting.configure(recorded, config.from_environment(os.environ), given)
+    sources = (recorded, config.from_environment(os.environ), given)
+    settings = typewriting.configure(*sources, preset=preset)
     if dry_run:
         print(config.as_toml(settings))
         for line in typewriting.plan(lines, settings):
             print(f"# {line}")
         return
     started = time.monotonic()
-    run = typewriting.fit(lines, out, config=settings, overwrite=overwrite)
+    run = typewriting.fit(lines, out, config=settings, device=device, overwrite=overwrite)
     _show_end(run, started)
-    print(run.report)
+    if world().leads:
+        print(run.report)
 
 
 @app.command
 def transcribe(
-    run: Path, lines: Path, *, out: Path | None = None, overwrite: bool = False
+    run: Path,
+    lines: Path,
+    *,
+    out: Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
 ) -> None:
     """Read further lines: their texts, and boxes and confidences of their characters.
 
@@ -68,12 +81,13 @@ def transcribe(
         run: Folder that `typika typewriter fit` made.
         lines: As for `fit`.
         out: Folder of the tables; RUN/read/NAME by default.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         overwrite: Redo what another typewriter made in the folder.
     """
     from typika import typewriting
 
     started = time.monotonic()
-    read = typewriting.transcribe(run, lines, out, overwrite=overwrite)
+    read = typewriting.transcribe(run, lines, out, device=device, overwrite=overwrite)
     for row in read.readings.to_pylist():
         print(f"{row['line_id']}\t{row['read']}")
     _show_end(read, started)
@@ -86,6 +100,7 @@ def evaluate(
     *,
     exemplars: Path | None = None,
     out: Path | None = None,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Compare what is read with transcriptions, or sprites with a reader's own letters.
@@ -95,6 +110,7 @@ def evaluate(
         lines: Transcribed lines, as for `fit`.
         exemplars: Folder of images called by their character: a.png, U+0062.png.
         out: Folder of the tables; RUN/read/NAME by default.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         overwrite: Redo what another typewriter made in the folder.
     """
     from typika import typewriting
@@ -103,7 +119,7 @@ def evaluate(
     if lines is None and exemplars is None:
         raise ConfigError("nothing to compare with: pass transcribed LINES, or --exemplars DIR")
     if lines is not None:
-        found = typewriting.evaluate(run, lines, out, overwrite=overwrite)
+        found = typewriting.evaluate(run, lines, out, device=device, overwrite=overwrite)
         for line in found.summary:
             print(line)
     if exemplars is not None:

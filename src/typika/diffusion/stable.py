@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
+from typika.devices import named_device
 from typika.diffusion.checkpoints import CELL, Checkpoint, Conditioning
 from typika.diffusion.denoiser import Contexts, Draws, Features, Latent, Levels, Predictions
 from typika.diffusion.schedule import TIMESTEPS, alpha_sigma, stable_diffusion_log_snr
@@ -140,7 +141,7 @@ class Placement:
         Raises:
             ConfigError: there is no such device here.
         """
-        place = _device(device)
+        place = named_device(device)
         if precision != "auto":
             chosen: torch.dtype = getattr(torch, precision)
             return cls(place, chosen, chosen)
@@ -148,25 +149,6 @@ class Placement:
             training = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
             return cls(place, torch.float16, training)
         return cls(place, torch.float32, torch.float32)
-
-
-def _device(name: str) -> torch.device:
-    from typika.ranks import world
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", world().local_rank)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device={name}: expected auto, cpu, cuda, cuda:1 or mps") from error
-    here = {"cpu": True, "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available()}  # fmt: skip
-    if not here.get(device.type, False):
-        known = ", ".join(kind for kind, there in here.items() if there)
-        raise ConfigError(f"device={name}: not on this machine, which has {known}")
-    return device
 
 
 # --- pixels and latents -------------------------------------------------------------------------

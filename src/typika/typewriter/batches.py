@@ -6,7 +6,7 @@ Legend: `b` lines of a batch, `H W` pixels, `T` cells, `K` symbols and one blank
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -67,6 +67,13 @@ class LineBatch:
         length = axis.square().sum(1).clamp_min(LEAST_CONTRAST**2)
         along = torch.einsum("bchw,bc->bhw", self.paper[:, :, None, None] - self.image, axis)
         return (along / length[:, None, None]).clamp(0, 1) * self.mask
+
+    def to(self, device: torch.device) -> LineBatch:
+        """The same on a device."""
+        return replace(
+            self, image=self.image.to(device), mask=self.mask.to(device),
+            widths=self.widths.to(device), paper=self.paper.to(device), ink=self.ink.to(device),
+        )  # fmt: skip
 
     def coloured(self, ink_image: Float[Tensor, "b H W"]) -> Float[Tensor, "b 3 H W"]:
         """An ink image in the colours of its line."""

@@ -17,13 +17,15 @@ from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 
+from typika.devices import device_of
 from typika.typewriter import losses
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, collate
 from typika.typewriter.learner import paths_of
-from typika.typewriter.model import Characters, Typewriter
+from typika.typewriter.redraws import Characters, Redraws
 
 EDGE = 0.5  # share of a sprite's darkest ink from which a pixel belongs to its box
+CPU = torch.device("cpu")
 SPECK = 0.05  # share of a sprite's pixels of ink below which a piece of it is a stain
 
 
@@ -64,7 +66,7 @@ class Drawn:
     ink: Float[Tensor, "H W"]
 
 
-def align(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Alignment]:
+def align(model: Redraws, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Alignment]:
     """Characters of each line: of its transcription where it fits, else as the model reads.
 
     Lines are seen one at a time, so that the result does not depend on their company.
@@ -73,27 +75,26 @@ def align(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Itera
         yield drawn.alignment
 
 
-def redraw(model: Typewriter, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Drawn]:
+def redraw(model: Redraws, lines: Sequence[Line], alphabet: Alphabet) -> Iterator[Drawn]:
     """As `align`, with the drawing of every line."""
     model.eval()
-    extents = ink_extents(model.sprites)
+    extents = ink_extents(model.letters)
     for line in lines:
         yield _redrawn(model, line, alphabet, extents)
 
 
 @torch.no_grad()
 def _redrawn(
-    model: Typewriter, line: Line, alphabet: Alphabet, extents: Float[ndarray, "K L 4"]
+    model: Redraws, line: Line, alphabet: Alphabet, extents: Float[ndarray, "K L 4"]
 ) -> Drawn:
-    batch = collate([line])
-    features = model.features(batch.ink_image)
-    logits = model.logits(features)
-    reading = model.reading(logits, batch.widths)
+    seen = model.see(collate([line]).to(device_of(model)))
+    reading, batch = seen.reading, seen.batch.to(CPU)
     fits, read = paths_of(reading, batch.texts)[0], paths_of(reading, (None,))[0]
     path = fits if len(fits.cells) or not line.symbols else read
-    characters = model.characters(features, logits, [path])
-    ink = model.draw(characters, 1, line.width, united=True)
-    colours = (batch.image - batch.coloured(ink)).square().mean(1)
+    characters = model.placed(seen, [path])
+    redrawn = model.redrawn(seen, characters)
+    characters, ink = characters.to(CPU), redrawn.ink.to(CPU)
+    colours = (batch.image - redrawn.image.to(CPU)).square().mean(1)
     alignment = Alignment(
         line_id=line.line_id,
         text=alphabet.decode(path.symbols.tolist()),
@@ -112,17 +113,17 @@ def _redrawn(
 
 
 def character_boxes(
-    model: Typewriter, characters: Characters, extents: Float[ndarray, "K L 4"], width: int
+    model: Redraws, characters: Characters, extents: Float[ndarray, "K L 4"], width: int
 ) -> Float[ndarray, "n 4"]:
     """Where the ink of each drawn character is, kept inside the line; of a space, the gap."""
     own = extents[characters.symbol.numpy(), characters.share.argmax(1).numpy()]
     scale = characters.log_scale.exp().numpy()
-    middle = characters.middle.numpy() + np.array([0, model.config.height / 2])
+    middle = characters.middle.numpy() + np.array([0, model.height / 2])
     boxes = own * scale[:, [0, 1, 0, 1]] + middle[:, [0, 1, 0, 1]]
     if model.space is not None:
         spaces = np.flatnonzero(characters.symbol.numpy() == model.space)
-        boxes[spaces] = _gaps(boxes, spaces, width, model.config.height)
-    limits = np.array([width, model.config.height] * 2)
+        boxes[spaces] = _gaps(boxes, spaces, width, model.height)
+    limits = np.array([width, model.height] * 2)
     return np.clip(boxes, 0, limits)
 
 

@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from typika.devices import device_of
 from typika.typewriter import drawing
 from typika.typewriter.batches import Line, collate
 from typika.typewriter.learner import paths_of
 from typika.typewriter.model import Typewriter
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,10 @@ def uses(model: Typewriter, lines: Sequence[Line]) -> Uses:
     shape = model.offset.shape
     count, shift, size = torch.zeros(shape[:2]), torch.zeros(shape), torch.zeros(shape)
     model.eval()
+    device = device_of(model)
     for line in lines:
-        batch = collate([line])
-        features = model.features(batch.ink_image)
-        logits = model.logits(features)
-        paths = paths_of(model.reading(logits, batch.widths), batch.texts)
-        drawn = model.characters(features, logits, paths)
+        seen = model.see(collate([line]).to(device))
+        drawn = model.placed(seen, paths_of(seen.reading, seen.batch.texts)).to(CPU)
         place = (drawn.symbol, drawn.share.argmax(1))
         start = torch.stack([(drawn.cell + 0.5) * model.stride, 0.0 * drawn.cell], dim=1)
         count.index_put_(place, torch.ones(len(drawn.symbol)), accumulate=True)
@@ -61,20 +62,21 @@ def fix(model: Typewriter, lines: Sequence[Line]) -> None:
     A letter is drawn as before, but for one more interpolation. Sprites that no line uses stay.
     """
     used = uses(model, lines)
-    drawn = (used.count > 0)[..., None]
-    size = torch.where(drawn, used.log_scale, 0.0)
-    rise = torch.where(drawn[..., 0], used.shift[..., 1], 0.0)
+    device, drawn = device_of(model), (used.count > 0)[..., None]
+    size = torch.where(drawn, used.log_scale, 0.0).to(device)
+    rise = torch.where(drawn[..., 0], used.shift[..., 1], 0.0).to(device)
     sprites = model.sprites.flatten(0, 1)
     n, height, width = sprites.shape
-    middle = torch.stack([torch.full((n,), width / 2), rise.flatten()], dim=1)
+    column = torch.full((n,), width / 2, device=device)
+    middle = torch.stack([column, rise.flatten()], dim=1)
     windows = drawing.draw(
-        sprites, middle, size.flatten(0, 1), torch.zeros(n, dtype=torch.long),
+        sprites, middle, size.flatten(0, 1), torch.zeros(n, dtype=torch.long, device=device),
         height=height, reach=float(size.max().exp().clamp_min(1)),
     )  # fmt: skip
     for number in range(n):
         start = -int(windows.left[number])
-        column = windows.ink[number, start : start + width]
-        model.sprites[divmod(number, model.sprites.shape[1])] = column.T.clamp(0, 1)
+        drawing_of_it = windows.ink[number, start : start + width]
+        model.sprites[divmod(number, model.sprites.shape[1])] = drawing_of_it.T.clamp(0, 1)
     model.size -= size
     model.offset[..., 1] -= rise
     model.recentre()

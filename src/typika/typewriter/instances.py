@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from typika.typewriter import drawing
-from typika.typewriter.model import Characters, Typewriter
+from typika.typewriter.redraws import Characters, Redraws
 
 EDGE = 0.3  # of a sprite's darkest ink: fainter is a ghost of neighbours
 LEAST_INK = 0.1  # of the darkest pixel of a sprite that has any
@@ -84,15 +84,15 @@ def nearness(sprites: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
 
 
 @torch.no_grad()
-def owners(model: Typewriter, characters: Characters, width: int) -> Int[ndarray, "H W"]:
+def owners(model: Redraws, characters: Characters, width: int) -> Int[ndarray, "H W"]:
     """Which character of one line draws most of each pixel: its place in `characters`, or −1."""
     ink = model.drawn(characters) * characters.strength[:, None, None]
     reach = float(characters.log_scale.exp().max()) if len(ink) else 1.0
     windows = drawing.draw(
         ink, characters.middle, characters.log_scale, characters.line,
-        height=model.config.height, reach=reach,
+        height=model.height, reach=reach,
     )  # fmt: skip
-    most = np.full((width, model.config.height), LEAST_SHOWN)
+    most = np.full((width, model.height), LEAST_SHOWN)
     owner = np.full(most.shape, -1)
     for number, (window, left) in enumerate(
         zip(windows.ink.numpy(), windows.left.tolist(), strict=True)

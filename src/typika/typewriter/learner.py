@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from typika.errors import ConfigError
-from typika.typewriter import augmentation, drawing, losses
+from typika.typewriter import augmentation, drawing, losses, together
 from typika.typewriter.alignment import CellPath, best_path, forced_paths
 from typika.typewriter.alphabet import n_cells_needed
 from typika.typewriter.batches import LineBatch, Reading
@@ -96,6 +96,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.losses(batch, step, n_steps, generator)
         sum(parts.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        together.average_gradients(self.model.parameters())
         rate = rate_at(step, n_steps, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["top"] * rate
@@ -118,8 +119,9 @@ class Learner:
         logits = self.model.logits(features)
         reading = self.model.reading(logits, batch.widths)
         surprise = losses.connectionist(reading, batch.texts)
-        if any(batch.texts):
-            self._remember(float(surprise.detach()))
+        # Without a text nothing is learned of how well it reads.
+        heard = float(surprise.detach()) if any(batch.texts) else float(self.surprise)
+        self._remember(together.average(heard))
         parts = {"ctc": config.ctc * surprise}
         if warps or not self.reads:
             return parts

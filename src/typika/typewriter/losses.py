@@ -35,7 +35,7 @@ def connectionist(reading: Reading, texts: Sequence[tuple[int, ...] | None]) -> 
     chosen = [texts[n] or () for n in use]
     return functional.ctc_loss(
         reading.log_probabilities[use].transpose(0, 1),
-        torch.tensor([symbol for text in chosen for symbol in text]),
+        torch.tensor([symbol for text in chosen for symbol in text]).to(reading.n_cells.device),
         reading.n_cells[use],
         torch.tensor([len(text) for text in chosen]),
         blank=reading.log_probabilities.shape[2] - 1,

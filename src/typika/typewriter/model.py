@@ -18,16 +18,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from typika.devices import half_precision
 from typika.errors import ConfigError
 from typika.typewriter import drawing
 from typika.typewriter.alignment import CellPath
 from typika.typewriter.batches import LineBatch, Reading
+from typika.typewriter.redraws import Characters, Redrawn, Seen, flattened
 
 QUERY = 64  # size of queries and keys; with both normalised a logit is at most √QUERY
 CHANNELS = (16, 32, 64, 64, 96)
@@ -41,6 +44,7 @@ LEAST_INK = 1.0  # pixels of ink below which a sprite is no letter yet and is no
 class ModelConfig:
     """The shape of a typewriter.
 
+    kind:           of the model; "published" is another.
     height:         pixels that lines are scaled to, a multiple of 16.
     stride:         pixels between cells, 4 or 8 or 16; 0 chooses the widest under which fewer
                     than one line in a thousand has more symbols than cells can hold.
@@ -50,6 +54,7 @@ class ModelConfig:
     log_scale:      bound of the logarithm of a sprite's scale, along each axis.
     """
 
+    kind: Literal["typika"] = "typika"
     height: int = 64
     stride: int = 0
     sprite_width: float = 0.75
@@ -68,24 +73,6 @@ class ModelConfig:
             raise ConfigError(f"model.sprites={self.sprites}: need at least one a symbol")
         if min(self.shift) < 0 or self.log_scale < 0:
             raise ConfigError("model.shift and model.log_scale: need bounds of at least 0")
-
-
-@dataclass(frozen=True)
-class Characters:
-    """Characters of a batch, drawn or to be drawn: which, on which line, where.
-
-    line, cell: where the model read it. symbol: 0 … K−1. middle: of the sprite, pixels from the
-    line's left and from its middle row. log_scale: of the drawn size over the sprite's, along x
-    and y. strength: how dark it is beside the line's ink, about 1. share: of the L sprites.
-    """
-
-    line: Int[Tensor, " n"]
-    cell: Int[Tensor, " n"]
-    symbol: Int[Tensor, " n"]
-    middle: Float[Tensor, "n 2"]
-    log_scale: Float[Tensor, "n 2"]
-    strength: Float[Tensor, " n"]
-    share: Float[Tensor, "n L"]
 
 
 class Encoder(nn.Module):
@@ -181,13 +168,27 @@ class Typewriter(nn.Module):
                 self.sprites[self.space] = 0
 
     @property
+    def height(self) -> int:
+        """Pixels of a line."""
+        return self.config.height
+
+    @property
     def stride(self) -> int:
         """Pixels between cells."""
         return self.config.stride
 
+    @property
+    def letters(self) -> Float[Tensor, "K L h w"]:
+        """The sprites, as data."""
+        return self.sprites.detach()
+
     def features(self, ink: Float[Tensor, "b H W"]) -> Float[Tensor, "b C T"]:
         """Features of cells, the width padded with paper to whole cells."""
-        return self.encoder(functional.pad(ink, (0, -ink.shape[2] % self.stride)))
+        padded = functional.pad(ink, (0, -ink.shape[2] % self.stride))
+        if not self.training:
+            return self.encoder(padded)
+        with half_precision(ink.device):
+            return self.encoder(padded).to(ink.dtype)
 
     def logits(self, features: Float[Tensor, "b C T"]) -> Float[Tensor, "b T KL1"]:
         """Query times keys, both normalised to length √QUERY, over √QUERY."""
@@ -207,7 +208,23 @@ class Typewriter(nn.Module):
 
     def read(self, batch: LineBatch) -> Reading:
         """What stands in every cell, without drawing anything."""
-        return self.reading(self.logits(self.features(batch.ink_image)), batch.widths)
+        return self.see(batch).reading
+
+    def see(self, batch: LineBatch) -> Seen:
+        """What `read` gives, and what drawing goes on from."""
+        features = self.features(batch.ink_image)
+        logits = self.logits(features)
+        return Seen(batch, features, logits, self.reading(logits, batch.widths))
+
+    def placed(self, seen: Seen, paths: Sequence[CellPath]) -> Characters:
+        """As `characters`, for lines that were seen."""
+        return self.characters(seen.features, seen.logits, paths)
+
+    def redrawn(self, seen: Seen, characters: Characters) -> Redrawn:
+        """The union of the characters, in the colours of their line."""
+        n, width = len(seen.batch.image), seen.batch.image.shape[3]
+        ink = self.draw(characters, n, width, united=True)
+        return Redrawn(ink, seen.batch.coloured(ink))
 
     def characters(
         self,
@@ -220,13 +237,7 @@ class Typewriter(nn.Module):
         Of L sprites of a symbol, training mixes them by their probability and evaluation takes
         the most probable.
         """
-        line = torch.tensor(
-            [n for n, path in enumerate(paths) for _ in path.cells], dtype=torch.long
-        )
-        cell = torch.tensor([c for path in paths for c in path.cells.tolist()], dtype=torch.long)
-        symbol = torch.tensor(
-            [s for path in paths for s in path.symbols.tolist()], dtype=torch.long
-        )
+        line, cell, symbol = flattened(paths, features.device)
         raw = self.place(features)[line, :, cell]
         own = self._by_symbol(logits[line, cell, :-1])
         share = own[torch.arange(len(symbol)), symbol].softmax(1)

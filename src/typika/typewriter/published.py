@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from typika.devices import half_precision
 from typika.errors import DataError
+from typika.typewriter.alignment import CellPath
 from typika.typewriter.batches import LineBatch, Reading
 from typika.typewriter.compose import Windows, composite, warp
 from typika.typewriter.encoders import ResidualEncoder
@@ -39,6 +41,7 @@ from typika.typewriter.published_parts import (
     Probabilities,
     Selection,
 )
+from typika.typewriter.redraws import Characters, Redrawn, Seen, flattened
 
 INK = 0.5  # of its maximum: where a drawn sprite is ink
 
@@ -59,13 +62,15 @@ class PublishedTypewriter(nn.Module):
     gradients, and leaves its mode as it was.
     """
 
-    def __init__(self, config: PublishedConfig, n_characters: int) -> None:
-        """n_characters: K, which are the symbols 0 to K − 1; the blank is K.
+    def __init__(
+        self, config: PublishedConfig, n_characters: int, *, space: int | None = None
+    ) -> None:
+        """n_characters: K, which are the symbols 0 to K − 1; the blank is K. space: one of them.
 
         Parameters start from torch's own generator: seed it to repeat them.
         """
         super().__init__()
-        self.config, self.n_characters = config, n_characters
+        self.config, self.n_characters, self.space = config, n_characters, space
         self.windows = Windows(stride=STRIDE, width=config.height, centred=config.centred_windows)
         n_sprites = n_characters * config.sprites_per_character
         self.encoder = ResidualEncoder(config.height, config.encoder_blocks)
@@ -89,10 +94,10 @@ class PublishedTypewriter(nn.Module):
         if config.warming(progress, step):
             # Nothing else may learn, or sprites would learn to be paper.
             with torch.no_grad():
-                features = self.encoder(batch.image)
+                features = self._features(batch)
             loss = reconstruction_loss(self._background(features, batch), batch)
             return {"total": loss, "reconstruction": loss}
-        features = self.encoder(batch.image)
+        features = self._features(batch)
         log_probabilities = self.selection(features, self.bank.codes)
         layers = self._layers(batch, features, self._chosen(log_probabilities), progress)
         order = self._order(batch, features.shape[1], generator)
@@ -144,12 +149,62 @@ class PublishedTypewriter(nn.Module):
         """Bring pixels that are parameters back into [0, 1]."""
         self.bank.project()
 
+    @property
+    def height(self) -> int:
+        """Pixels of a line."""
+        return self.config.height
+
+    @property
+    def stride(self) -> int:
+        """Pixels from one cell to the next."""
+        return STRIDE
+
+    @property
+    def letters(self) -> Float[Tensor, "K L h w"]:
+        """The sprites by character and allograph."""
+        return self.sprites().unflatten(0, (self.n_characters, -1))
+
     def read(self, batch: LineBatch) -> Reading:
         """Which characters the cells are likely to show; nothing is drawn."""
-        batch = self._padded(batch)
+        return self.see(batch).reading
+
+    def see(self, batch: LineBatch) -> Seen:
+        """What `read` gives, and what drawing goes on from: features and log-probabilities."""
+        shown = self._padded(batch)
         with evaluating(self):
-            features = self.encoder(batch.image)
-            return self._reading(batch, self.selection(features, self.bank.codes))
+            features = self._features(shown)
+            logits = self.selection(features, self.bank.codes)
+            return Seen(batch, features, logits, self._reading(shown, logits))
+
+    def placed(self, seen: Seen, paths: Sequence[CellPath]) -> Characters:
+        """The characters of one path a line, where and as large as their cells draw them."""
+        line, cell, symbol = flattened(paths, seen.features.device)
+        with evaluating(self):
+            places = self.placing.places(seen.features[line, cell][None]).flat()
+        share = functional.one_hot(
+            self._form(seen.logits[line, cell], symbol), self.config.sprites_per_character
+        )
+        middle = self.windows.start(cell) + self.windows.width / 2 + places.shift_x
+        return Characters(
+            line=line, cell=cell, symbol=symbol,
+            middle=torch.stack([middle, places.shift_y], dim=1),
+            log_scale=torch.stack([places.scale_x, places.scale_y], dim=1).log(),
+            strength=torch.ones_like(middle),
+            share=share.to(middle.dtype),
+        )  # fmt: skip
+
+    def drawn(self, characters: Characters) -> Float[Tensor, "n h w"]:
+        """The sprite of each character, not yet placed."""
+        return self.letters[characters.symbol, characters.share.argmax(1)]
+
+    def redrawn(self, seen: Seen, characters: Characters) -> Redrawn:  # noqa: ARG002
+        """The likeliest sprite of every cell, each over its left neighbour, whatever is known."""
+        width, batch = seen.batch.image.shape[3], self._padded(seen.batch)
+        with evaluating(self):
+            layers = self._layers(batch, seen.features, likeliest(seen.logits), 1.0)
+            drawn = composite(layers.alpha, layers.colour, layers.background, self.windows)
+        image = drawn[..., :width]
+        return Redrawn(replace(seen.batch, image=image).ink_image, image)
 
     def sprites(self) -> Float[Tensor, "k h w"]:
         """All sprites in [0, 1]; that of character c and allograph j is number c·L + j."""
@@ -159,13 +214,8 @@ class PublishedTypewriter(nn.Module):
 
     def reconstruct(self, batch: LineBatch) -> Float[Tensor, "b 3 H W"]:
         """The lines redrawn: the likeliest sprites, each over its left neighbour."""
-        width, batch = batch.image.shape[3], self._padded(batch)
-        with evaluating(self):
-            features = self.encoder(batch.image)
-            log_probabilities = self.selection(features, self.bank.codes)
-            layers = self._layers(batch, features, likeliest(log_probabilities), 1.0)
-            drawn = composite(layers.alpha, layers.colour, layers.background, self.windows)
-            return drawn[..., :width]
+        seen = self.see(batch)
+        return self.redrawn(seen, self.placed(seen, ())).image
 
     def boxes(
         self, batch: LineBatch, cells: Sequence[tuple[int, int, int]]
@@ -181,14 +231,27 @@ class PublishedTypewriter(nn.Module):
             return found
         line, cell, symbol = torch.tensor(cells, device=batch.image.device).T
         with evaluating(self):
-            features = self.encoder(batch.image)
+            features = self._features(batch)
             log_probabilities = self.selection(features, self.bank.codes)[line, cell]
             n_forms = self.config.sprites_per_character
-            forms = log_probabilities[:, :-1].view(len(cells), -1, n_forms)
-            form = forms[torch.arange(len(cells), device=symbol.device), symbol].argmax(dim=1)
+            form = self._form(log_probabilities, symbol)
             places = self.placing.places(features[line, cell][None]).flat()
             drawn = warp(self.bank()[symbol * n_forms + form], places, self._window)
             return ink_boxes(drawn, self.windows.start(cell))
+
+    def _form(
+        self, log_probabilities: Float[Tensor, "n s"], symbol: Int[Tensor, " n"]
+    ) -> Int[Tensor, " n"]:
+        """The likeliest allograph of each character at its cell."""
+        forms = log_probabilities[:, :-1].unflatten(1, (self.n_characters, -1))
+        return forms[torch.arange(len(symbol), device=symbol.device), symbol].argmax(dim=1)
+
+    def _features(self, batch: LineBatch) -> Features:
+        if not self.training:
+            found: Tensor = self.encoder(batch.image)
+            return found
+        with half_precision(batch.image.device):
+            return self.encoder(batch.image).to(batch.image.dtype)
 
     def _padded(self, batch: LineBatch) -> LineBatch:
         """Lines as the encoder reads them, at least two heights wide."""

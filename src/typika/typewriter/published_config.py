@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from typika import config as settings
 from typika.errors import ConfigError
 
+NO_LIMIT = 1_000_000_000
 STRIDE = 16  # pixels from one cell to the next: 4 of the encoder, 4 of its pooling
 
 
@@ -20,6 +22,7 @@ STRIDE = 16  # pixels from one cell to the next: 4 of the encoder, 4 of its pool
 class PublishedConfig:
     """The published model; the defaults are its supervised run on Google1000."""
 
+    kind: Literal["published"] = "published"
     height: int = 64  # pixels of a line; a sprite has half of it either way
     encoder_blocks: int = 5  # of each of its three stages; 5 make ResNet-32
     # Where sprites come from (Sec. 3.3.2): mlp with transcriptions, unet without; marionette is
@@ -52,13 +55,11 @@ class PublishedConfig:
     sparsity_weight: float = 0.0  # of the mean probability of the blank; tried with 0.05
     learning_rate: float = 1e-4  # of AdamW, constant; the released recipe for Google1000 has 1e-3
     weight_decay: float = 1e-6  # of the encoder and the selection only
-    batch: int = 16  # lines a step
-    epochs: int = 100  # passes over the lines
 
     def __post_init__(self) -> None:
         if self.height < STRIDE or self.height % STRIDE:
             raise ConfigError(f"height={self.height}: need a multiple of {STRIDE} pixels")
-        for name in ("encoder_blocks", "sprites_per_character", "batch", "epochs"):
+        for name in ("encoder_blocks", "sprites_per_character"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: need at least 1")
         if self.warm_start_steps < 0 or self.weight_decay < 0 or self.learning_rate <= 0:
@@ -95,17 +96,35 @@ class PublishedConfig:
         return step < self.warm_start_steps and progress < self.warm_start_share
 
 
-GOOGLE = PublishedConfig()
-GOOGLE_UNSUPERVISED = PublishedConfig(generator="unet", crop=2.0, batch=32, epochs=1000)
-COPIALE = PublishedConfig(height=96, ctc_weight=0.01, epochs=500)
+@dataclass(frozen=True, kw_only=True)
+class PublishedRun:
+    """A run of the chapter: its model, lines a step, and passes over the lines."""
 
-PUBLISHED: Mapping[str, PublishedConfig] = {
-    "google": GOOGLE,
-    "google-unsupervised": GOOGLE_UNSUPERVISED,  # 60 sprites
-    "copiale": COPIALE,
-    "copiale-unsupervised": replace(GOOGLE_UNSUPERVISED, height=96, epochs=5000),  # 120 sprites
-    "fontenay": PublishedConfig(ctc_weight=0.01, batch=2, epochs=200),
-    "textualis": replace(COPIALE, epochs=300),
+    model: PublishedConfig
+    batch: int
+    epochs: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The settings of a typewriter that learns so; batches are cut by no width."""
+        training = {"batch": self.batch, "epochs": self.epochs, "batch_width": NO_LIMIT}
+        return {"model": settings.as_values(self.model), "training": training}
+
+
+GOOGLE = PublishedConfig()
+GOOGLE_UNSUPERVISED = PublishedConfig(generator="unet", crop=2.0)
+COPIALE = PublishedConfig(height=96, ctc_weight=0.01)
+COPIALE_UNSUPERVISED = replace(GOOGLE_UNSUPERVISED, height=96)
+
+PUBLISHED: Mapping[str, PublishedRun] = {
+    "google": PublishedRun(model=GOOGLE, batch=16, epochs=100),
+    # 60 sprites
+    "google-unsupervised": PublishedRun(model=GOOGLE_UNSUPERVISED, batch=32, epochs=1000),
+    "copiale": PublishedRun(model=COPIALE, batch=16, epochs=500),
+    # 120 sprites
+    "copiale-unsupervised": PublishedRun(model=COPIALE_UNSUPERVISED, batch=32, epochs=5000),
+    "fontenay": PublishedRun(model=PublishedConfig(ctc_weight=0.01), batch=2, epochs=200),
+    "textualis": PublishedRun(model=COPIALE, batch=16, epochs=300),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from typika.typewriter import together
 from typika.typewriter.batches import LineBatch
 from typika.typewriter.published import PublishedTypewriter
 
@@ -27,6 +28,7 @@ class PublishedLearner:
         self.optimiser.zero_grad(set_to_none=True)
         losses = self.model.losses(batch, step / n_steps, step, generator)
         losses["total"].backward()  # type: ignore[no-untyped-call]
+        together.average_gradients(self.model.parameters())
         self.optimiser.step()
         self.model.after_step(step)
         return {name: float(value.detach()) for name, value in losses.items()}

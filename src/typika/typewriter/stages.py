@@ -20,31 +20,33 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from typika import config as settings
+from typika import ranks
 from typika.collection.lines import LineCollection, TextLine
 from typika.console import say, task, warn
+from typika.devices import named_device
 from typika.files import whole_file, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
 from typika.tables import harmless, write_csv, write_parquet
 from typika.text_evaluation import error_rate
-from typika.typewriter import gauge
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
 from typika.typewriter.decoding import Alignment, align
 from typika.typewriter.discovery import discover, load_signs, save_signs
 from typika.typewriter.image_decoding import DecodingConfig
-from typika.typewriter.learner import Learner, LearningConfig
-from typika.typewriter.model import ModelConfig, Typewriter
+from typika.typewriter.kinds import kind_of
+from typika.typewriter.learner import LearningConfig
+from typika.typewriter.model import ModelConfig
 from typika.typewriter.prepared import (
     Prepared,
-    choose_stride,
     infeasible,
     prepare,
     transcriptions,
 )
+from typika.typewriter.published_config import PublishedConfig
+from typika.typewriter.redraws import Redraws
 from typika.typewriter.sprite_search import Round, SearchConfig
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
@@ -74,11 +76,15 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TypewriterConfig:
-    """Everything that decides a typewriter."""
+    """Everything that decides a typewriter.
+
+    learning: of the default model; the published one has what it is learned by among its own
+    settings.
+    """
 
     seed: int = 0
     text: TextConfig = field(default_factory=TextConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | PublishedConfig = field(default_factory=ModelConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -87,11 +93,12 @@ class TypewriterConfig:
 
 @dataclass(frozen=True)
 class Typing:
-    """A run under way: the folder, the lines, the settings."""
+    """A run under way: the folder, the lines, the settings, and where it is computed."""
 
     run: Run
     collection: LineCollection
     config: TypewriterConfig
+    device: str = "auto"
 
     @cached_property
     def transcribed(self) -> bool:
@@ -122,15 +129,15 @@ class Typing:
         return Prepared.open(self.run.path(PREPARED)).lines(self.texts, self.alphabet)
 
     @cached_property
-    def model_config(self) -> ModelConfig:
-        """The shape of the model, its stride chosen where that was left open."""
+    def model(self) -> Redraws:
+        """The model before it learns, its stride chosen where that was left open."""
         model = self.config.model
-        if model.stride:
-            return model
         widths = [self.collection.width(line, model.height) for line in self.collection]
         texts = [self.texts.get(line.line_id) for line in self.collection]
-        stride = choose_stride(widths, texts, self.alphabet)
-        return settings.build(ModelConfig, {**settings.as_values(model), "stride": stride})
+        kind = kind_of(model)
+        return kind.build(
+            kind.shaped(model, widths, texts, self.alphabet), self.alphabet, self.config.seed
+        )
 
     def advance(self) -> None:
         """The stages in order, each skipped where its causes have not changed."""
@@ -140,9 +147,11 @@ class Typing:
         causes["collect"] = self.run.output_digest("collect")
         if not self.transcribed:
             causes["signs"] = self._discover()
-        stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS))
+        stage = Stage(name="train", causes=causes, outputs=(MODEL, CHECKPOINTS, METRICS),
+                      shared=True)  # fmt: skip
         self.run.stage(stage, self._train)
-        read(self.run, self.collection, load_typewriter(self.run.path(MODEL)), "train")
+        trained = load_typewriter(self.run.path(MODEL))
+        read(self.run, self.collection, trained, "train", device=self.device)
 
     def _discover(self) -> str:
         """The stage `discover`; the digest of what it found."""
@@ -166,21 +175,22 @@ class Typing:
         return self.run.output_digest("discover")
 
     def _train(self) -> None:
-        config, seed = self.config.training, self.config.seed
+        config, model = self.config.training, self.model
+        kind = kind_of(self.config.model)
         learned, held_out = self.parts()
-        _warn_of_infeasible(self.lines, self.model_config.stride)
+        _warn_of_infeasible(self.lines, model.stride)
         _warn_of_unknown(self.texts, self.alphabet)
-        generator = torch.Generator().manual_seed(seed)
-        model = Typewriter(self.model_config, self.alphabet.size, space=self.alphabet.space,
-                           generator=generator)  # fmt: skip
+        learner = kind.teach(model.to(named_device(self.device)), self.config.learning)
         n_steps = config.n_steps(len(learned))
         with one_thread(), task("train", n_steps) as advance:
             progress = train(
-                Learner(model, self.config.learning), learned, held_out, self.alphabet, config,
-                seed=seed, checkpoints=Checkpoints(self.run.path(CHECKPOINTS)),
-                advance=advance, report=_say_progress,
+                learner, learned, held_out, self.alphabet, config, seed=self.config.seed,
+                checkpoints=Checkpoints(self.run.path(CHECKPOINTS)), advance=advance,
+                report=lambda row: _say_progress(row, kind.loss),
             )  # fmt: skip
-            gauge.fix(model, learned)
+            if not ranks.world().leads:
+                return
+            kind.finish(model, learned)
         rows = [json.dumps(row) for row in progress.rows]
         write_text(self.run.path(METRICS), "\n".join(rows) + "\n")
         signs = None if self.transcribed else load_signs(self.run.path(SIGNS))
@@ -190,7 +200,7 @@ class Typing:
     def parts(self) -> tuple[list[Line], list[Line]]:
         """Lines to learn from, transcribed or not, and lines that validate; no line that tests."""
         splits = {line.line_id: line.columns.get("split", "") for line in self.collection}
-        return parts_of(self.lines, splits, self.model_config.stride, self.config)
+        return parts_of(self.lines, splits, self.model.stride, self.config)
 
 
 def take_in(run: Run, collection: LineCollection, height: int) -> None:
@@ -208,8 +218,11 @@ def take_in(run: Run, collection: LineCollection, height: int) -> None:
     run.stage(Stage(name="prepare", causes=causes, outputs=(PREPARED,)), compute)
 
 
-def read(run: Run, collection: LineCollection, trained: Trained, *after: str) -> None:
+def read(
+    run: Run, collection: LineCollection, trained: Trained, *after: str, device: str = "auto"
+) -> None:
     """The stage `align`: read the lines, and align those whose transcription is known."""
+    trained.model.to(named_device(device))
 
     def compute() -> None:
         prepared = Prepared.open(run.path(PREPARED))
@@ -280,7 +293,7 @@ def write_alignments(
         read = signs[aligned.line_id] if signs else aligned.read
         readings.append(_reading_row(aligned, texts.get(aligned.line_id), read, trained))
         source = by_id[aligned.line_id]
-        frame = collection.load(source, trained.model.config.height)
+        frame = collection.load(source, trained.model.height)
         characters += _character_rows(aligned, frame, trained.alphabet)
         advance(1)
     write_parquet(pa.Table.from_pylist(readings, READING_SCHEMA), run.path(READINGS))
@@ -375,10 +388,10 @@ def _say_round(found: Round) -> None:
     say(f"{found.n_sprites} sprites, set {found.n_set:,} times")
 
 
-def _say_progress(row: Mapping[str, float]) -> None:
+def _say_progress(row: Mapping[str, float], drawing: str) -> None:
     error = row.get("character_error")
     held_out = "" if error is None else f", character error {100 * error:.1f} % on lines held out"
-    drawn = row.get("drawing")
+    drawn = row.get(drawing)
     loss = "still learning to read" if drawn is None else f"residual {drawn:.4f}"
     say(f"step {row['step']:.0f}: {loss}{held_out}")
 

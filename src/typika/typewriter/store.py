@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save
 
 from typika import __version__, config
@@ -14,7 +13,8 @@ from typika.errors import ModelError
 from typika.files import file_digest, whole_folder, write_text
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.discovery import Signs, load_signs, save_signs
-from typika.typewriter.model import ModelConfig, Typewriter
+from typika.typewriter.kinds import DEFAULT, KINDS
+from typika.typewriter.redraws import Redraws
 
 TENSORS, MEANING, SIGNS = "typewriter.safetensors", "typewriter.json", "signs.safetensors"
 
@@ -23,7 +23,7 @@ TENSORS, MEANING, SIGNS = "typewriter.safetensors", "typewriter.json", "signs.sa
 class Trained:
     """A model, the symbols it types, and the Unicode form of the texts it learned from."""
 
-    model: Typewriter
+    model: Redraws
     alphabet: Alphabet
     normalisation: str
     signs: Signs | None = None  # where symbols are signs that were found, not characters
@@ -57,10 +57,9 @@ def load_typewriter(folder: Path) -> Trained:
     try:
         meaning = json.loads((folder / MEANING).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)
-        settings = config.build(ModelConfig, meaning["model"])
+        kind = KINDS[meaning["model"].get("kind", DEFAULT)]
         alphabet = Alphabet(tuple(meaning["symbols"]))
-        model = Typewriter(settings, alphabet.size, space=alphabet.space,
-                           generator=torch.Generator().manual_seed(0))  # fmt: skip
+        model = kind.build(config.build(kind.settings, meaning["model"]), alphabet, 0)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise ModelError(

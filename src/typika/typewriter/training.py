@@ -18,9 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from typika import ranks
+from typika.devices import device_of
 from typika.errors import ConfigError, DataError
 from typika.files import whole_file
 from typika.text_evaluation import error_rate
+from typika.typewriter import together
 from typika.typewriter.alignment import best_path
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.batches import Line, LineBatch, Reading, batches, collate
@@ -30,20 +33,23 @@ LEAST_STEPS, MOST_STEPS = 800, 8000
 CHECKS = 16  # validations of a training, where nothing else is said
 ENOUGH_LINES = 40  # fewer lines than these are all learned from, and none is held out
 MOST_HELD_OUT = 64
+A_RANK = 1 << 40  # more than any seed and step come to: two ranks never draw the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How long and on what.
 
-    steps: batches shown; 0 takes eight a line, at least 800 and at most 8,000. batch: lines of
-    one, fewer where they are together more than `batch_width` pixels wide, but at least two.
-    held_out: share of the transcribed lines that validate, at most 64 of them; lines whose
-    `split` is "val" do so instead where there are any. checks: validations, evenly spread.
+    steps: batches shown; 0 takes as many as `epochs`, passes over the lines, come to, or, where
+    that is 0 too, eight a line, at least 800 and at most 8,000. batch: lines of one, fewer where
+    they are together more than `batch_width` pixels wide, but at least two. held_out: share of
+    the transcribed lines that validate, at most 64 of them; lines whose `split` is "val" do so
+    instead where there are any. checks: validations, evenly spread.
     patience: validations in a row without a lower error that end training; 0 never does.
     """
 
     steps: int = 0
+    epochs: int = 0
     batch: int = 8
     batch_width: int = 6000
     held_out: float = 0.1
@@ -51,17 +57,19 @@ class TrainingConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.batch < 1 or self.checks < 1 or self.patience < 0:
+        if min(self.steps, self.epochs, self.patience) < 0 or min(self.batch, self.checks) < 1:
             raise ConfigError(
-                f"steps={self.steps}, batch={self.batch}, checks={self.checks}, "
-                f"patience={self.patience}: steps and patience need at least 0, the others 1"
+                f"steps={self.steps}, epochs={self.epochs}, batch={self.batch}, "
+                f"checks={self.checks}, patience={self.patience}: batch and checks need at least "
+                "1, the others 0"
             )
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out={self.held_out}: need 0 <= held_out < 1")
 
     def n_steps(self, n_lines: int) -> int:
         """Steps for a number of lines."""
-        return self.steps or min(max(STEPS_OF_A_LINE * n_lines, LEAST_STEPS), MOST_STEPS)
+        by_lines = min(max(STEPS_OF_A_LINE * n_lines, LEAST_STEPS), MOST_STEPS)
+        return self.steps or self.epochs * -(-n_lines // self.batch) or by_lines
 
     def size(self, lines: Sequence[Line]) -> int:
         """Lines of a batch."""
@@ -163,34 +171,40 @@ def train(
 ) -> Progress:
     """Show `lines` to a learner; its model ends as it was at the best validation.
 
+    Of several ranks each shows its part of every batch, and the losses reported are the leader's.
+    All of them must call this.
+
     advance: told of steps done. report: told of each validation, as it comes.
     """
     if not lines:
         raise DataError("no line to learn from")
     n_steps = config.n_steps(len(lines))
     every = max(n_steps // config.checks, 1)
-    progress = checkpoints.restore(learner)
+    progress, device = checkpoints.restore(learner), device_of(learner.model)
     advance(progress.step)
     if config.patience and progress.worse >= config.patience:
         n_steps = progress.step  # it had ended when it was stopped
     seen = _Means()
     for step, numbers in _steps(lines, config.size(lines), seed, progress.step, n_steps):
-        batch = collate([lines[n] for n in numbers])
+        batch = collate([lines[n] for n in together.own_part(numbers)]).to(device)
         seen.add(learner.step(batch, step, n_steps, _generator(seed, step)))
         advance(1)
         progress.step = step + 1
         if progress.step % every and progress.step != n_steps:
             continue
+        together.average_buffers(learner.model)
         row = {
             "step": float(progress.step),
             **seen.take(),
             **_validate(learner, held_out, alphabet),
         }
         better = progress.add(row)
-        checkpoints.save(learner, progress, better=better)
+        if ranks.world().leads:
+            checkpoints.save(learner, progress, better=better)
         report(row)
-        if config.patience and progress.worse >= config.patience:
+        if ranks.agree(int(config.patience and progress.worse >= config.patience)):
             break
+    ranks.wait()  # for what the leader has saved
     learner.model.load_state_dict(load_file(checkpoints.best))
     learner.model.eval()
     return progress
@@ -225,7 +239,7 @@ def read_lines(model: Reader, lines: Sequence[Line]) -> Iterator[np.ndarray]:
     """
     for line in lines:
         with torch.no_grad():
-            reading = model.read(collate([line]))
+            reading = model.read(collate([line]).to(device_of(model)))
         yield reading.log_probabilities[0, : int(reading.n_cells[0])].double().cpu().numpy()
 
 
@@ -255,8 +269,9 @@ def _steps(
 
 
 def _generator(seed: int, step: int) -> torch.Generator:
-    # SplitMix64's increment: nearby seeds and steps give unrelated generators.
-    mixed = (seed * 1_000_003 + step) * 0x9E3779B97F4A7C15 % 2**63
+    # SplitMix64's increment: nearby seeds and steps give unrelated generators, and so do ranks.
+    number = seed * 1_000_003 + step + ranks.world().rank * A_RANK
+    mixed = number * 0x9E3779B97F4A7C15 % 2**63
     return torch.Generator().manual_seed(mixed)
 
 
