@@ -126,7 +126,7 @@ def test_a_published_run_goes_from_lines_to_a_report(fitted, lines: Path) -> Non
     assert aligned
     page = fitted.report.read_text(encoding="utf-8")
     assert "as published, lines 32 px high" in page
-    assert "class=\"sprite" in page or "data:image/png" in page
+    assert 'class="sprite' in page or "data:image/png" in page
     read = typewriting.transcribe(fitted.folder, lines, device="cpu")
     assert read.readings["read"].to_pylist() == [row["read"] for row in rows]
     found = typewriting.evaluate(fitted.folder, lines, device="cpu")
@@ -217,3 +217,57 @@ def test_a_device_that_is_not_there_is_named(lines: Path, tmp_path: Path) -> Non
         typewriting.fit(lines, tmp_path / "run", config=paper(), device=missing)
     with pytest.raises(ConfigError, match="device=toaster: expected auto, cpu, cuda"):
         named_device("toaster")
+
+
+def learned(folder: Path, kind: str) -> dict[str, torch.Tensor]:
+    """Three steps of four lines each, shown as they are; what every rank ends with."""
+    found, alphabet = rendered(4)
+    config = {
+        "typika": ModelConfig(height=32, stride=8),
+        "published": PublishedConfig(height=32, encoder_blocks=1, warm_start_steps=0),
+    }[kind]
+    model = KINDS[kind].build(config, alphabet, 0)
+    learner = KINDS[kind].teach(model, LearningConfig(augment=False, blur=0.0, pull=0.0))
+    if isinstance(learner, Learner):
+        learner.surprise.fill_(0.5)  # draw from the first step on
+    train(learner, found, [], alphabet, TrainingConfig(steps=3, batch=4, checks=1), seed=0,
+          checkpoints=Checkpoints(folder / kind))  # fmt: skip
+    return dict(model.state_dict())
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_nearly_what_one_does(tmp_path: Path) -> None:
+    """Directions agree to a cosine of 0.9: each rank normalises by its own half of a batch."""
+    code = (
+        "import sys, torch; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
+        "import test_typewriter_presets as t\n"
+        "from typika import ranks\n"
+        "for kind in ('typika', 'published'):\n"
+        "    ended = t.learned(Path(sys.argv[1]), kind)\n"
+        "    torch.save(ended, Path(sys.argv[1]) / f'{kind}-{ranks.world().rank}.pt')\n"
+        "ranks.leave()\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parent)],
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
+    )  # fmt: skip
+    _, alphabet = rendered(4)
+    starts = {"typika": ModelConfig(height=32, stride=8),
+              "published": PublishedConfig(height=32, encoder_blocks=1)}  # fmt: skip
+    for kind, config in starts.items():
+        one = learned(tmp_path / "one", kind)
+        first, second = (torch.load(tmp_path / f"{kind}-{rank}.pt") for rank in (0, 1))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        model = KINDS[kind].build(config, alphabet, 0)
+        assert isinstance(model, torch.nn.Module)
+        start = dict(model.named_parameters())
+        alone, together = (
+            torch.cat([(ended[name] - start[name].detach()).flatten().double() for name in start])
+            for ended in (one, first)
+        )
+        agreement = torch.cosine_similarity(alone, together, dim=0).item()
+        print(kind, agreement)
+        assert agreement > 0.9
+        assert alone.norm().item() == pytest.approx(together.norm().item(), rel=0.1)
