@@ -26,7 +26,7 @@ from typika.typewriter.model import ModelConfig, Typewriter
 from typika.typewriter.published import PublishedTypewriter
 from typika.typewriter.published_config import PublishedConfig
 from typika.typewriter.redraws import Redraws
-from typika.typewriter.stages import CHECKPOINTS, MODEL, TypewriterConfig
+from typika.typewriter.stages import MODEL, TypewriterConfig
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, train
 
