@@ -28,7 +28,7 @@ from typika.typewriter.published_config import PublishedConfig
 from typika.typewriter.redraws import Redraws
 from typika.typewriter.stages import MODEL, TypewriterConfig
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
-from typika.typewriter.training import Checkpoints, TrainingConfig, train
+from typika.typewriter.training import Checkpoints, Learns, Progress, TrainingConfig, train
 
 SMALL = {"height": 32, "encoder_blocks": 1}
 BRIEF = {"steps": 3, "batch": 2, "checks": 3}
@@ -91,7 +91,9 @@ def test_the_preset_is_the_published_run_on_printed_books() -> None:
     assert (hard.model.height, hard.model.ctc_weight, hard.training.epochs) == (96, 0.01, 500)
 
 
-def test_what_is_set_lies_above_the_preset_and_is_recorded(fitted) -> None:
+def test_what_is_set_lies_above_the_preset_and_is_recorded(
+    fitted: typewriting.TypewriterRun,
+) -> None:
     config = paper()
     assert config.model == PublishedConfig(height=32, encoder_blocks=1)
     text = (fitted.folder / "recipe.toml").read_text(encoding="utf-8")
@@ -115,7 +117,9 @@ def test_settings_of_the_other_kind_are_named() -> None:
 # --- the pipeline -------------------------------------------------------------------------------
 
 
-def test_a_published_run_goes_from_lines_to_a_report(fitted, lines: Path) -> None:
+def test_a_published_run_goes_from_lines_to_a_report(
+    fitted: typewriting.TypewriterRun, lines: Path
+) -> None:
     assert fitted.readings.num_rows == 5
     rows = fitted.readings.to_pylist()
     assert all(np.isfinite([row["residual"], row["reconstruction"]]).all() for row in rows)
@@ -134,7 +138,7 @@ def test_a_published_run_goes_from_lines_to_a_report(fitted, lines: Path) -> Non
     assert found.reconstruction == pytest.approx(mean)
 
 
-def test_a_published_model_comes_back(fitted, tmp_path: Path) -> None:
+def test_a_published_model_comes_back(fitted: typewriting.TypewriterRun, tmp_path: Path) -> None:
     trained = fitted.trained
     assert isinstance(trained.model, PublishedTypewriter)
     assert isinstance(trained.model, Redraws)
@@ -158,14 +162,14 @@ def test_a_kind_of_another_version_is_named(tmp_path: Path) -> None:
 
 
 def test_a_published_run_that_was_killed_ends_with_the_same_weights(
-    fitted, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: typewriting.TypewriterRun, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(Exception):
         pass
 
     save = Checkpoints.save
 
-    def dying(self, learner, progress, *, better):
+    def dying(self: Checkpoints, learner: Learns, progress: Progress, *, better: bool) -> None:
         save(self, learner, progress, better=better)
         if progress.step == 2:
             raise Killed
