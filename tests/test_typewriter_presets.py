@@ -26,9 +26,9 @@ from typika.typewriter.model import ModelConfig, Typewriter
 from typika.typewriter.published import PublishedTypewriter
 from typika.typewriter.published_config import PublishedConfig
 from typika.typewriter.redraws import Redraws
-from typika.typewriter.stages import CHECKPOINTS, MODEL, TypewriterConfig
+from typika.typewriter.stages import MODEL, TypewriterConfig
 from typika.typewriter.store import Trained, load_typewriter, save_typewriter
-from typika.typewriter.training import Checkpoints, TrainingConfig, train
+from typika.typewriter.training import Checkpoints, Learns, Progress, TrainingConfig, train
 
 SMALL = {"height": 32, "encoder_blocks": 1}
 BRIEF = {"steps": 3, "batch": 2, "checks": 3}
@@ -91,7 +91,9 @@ def test_the_preset_is_the_published_run_on_printed_books() -> None:
     assert (hard.model.height, hard.model.ctc_weight, hard.training.epochs) == (96, 0.01, 500)
 
 
-def test_what_is_set_lies_above_the_preset_and_is_recorded(fitted) -> None:
+def test_what_is_set_lies_above_the_preset_and_is_recorded(
+    fitted: typewriting.TypewriterRun,
+) -> None:
     config = paper()
     assert config.model == PublishedConfig(height=32, encoder_blocks=1)
     text = (fitted.folder / "recipe.toml").read_text(encoding="utf-8")
@@ -115,7 +117,9 @@ def test_settings_of_the_other_kind_are_named() -> None:
 # --- the pipeline -------------------------------------------------------------------------------
 
 
-def test_a_published_run_goes_from_lines_to_a_report(fitted, lines: Path) -> None:
+def test_a_published_run_goes_from_lines_to_a_report(
+    fitted: typewriting.TypewriterRun, lines: Path
+) -> None:
     assert fitted.readings.num_rows == 5
     rows = fitted.readings.to_pylist()
     assert all(np.isfinite([row["residual"], row["reconstruction"]]).all() for row in rows)
@@ -134,7 +138,7 @@ def test_a_published_run_goes_from_lines_to_a_report(fitted, lines: Path) -> Non
     assert found.reconstruction == pytest.approx(mean)
 
 
-def test_a_published_model_comes_back(fitted, tmp_path: Path) -> None:
+def test_a_published_model_comes_back(fitted: typewriting.TypewriterRun, tmp_path: Path) -> None:
     trained = fitted.trained
     assert isinstance(trained.model, PublishedTypewriter)
     assert isinstance(trained.model, Redraws)
@@ -158,14 +162,14 @@ def test_a_kind_of_another_version_is_named(tmp_path: Path) -> None:
 
 
 def test_a_published_run_that_was_killed_ends_with_the_same_weights(
-    fitted, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: typewriting.TypewriterRun, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(Exception):
         pass
 
     save = Checkpoints.save
 
-    def dying(self, learner, progress, *, better):
+    def dying(self: Checkpoints, learner: Learns, progress: Progress, *, better: bool) -> None:
         save(self, learner, progress, better=better)
         if progress.step == 2:
             raise Killed
@@ -217,3 +221,57 @@ def test_a_device_that_is_not_there_is_named(lines: Path, tmp_path: Path) -> Non
         typewriting.fit(lines, tmp_path / "run", config=paper(), device=missing)
     with pytest.raises(ConfigError, match="device=toaster: expected auto, cpu, cuda"):
         named_device("toaster")
+
+
+def learned(folder: Path, kind: str) -> dict[str, torch.Tensor]:
+    """Three steps of four lines each, shown as they are; what every rank ends with."""
+    found, alphabet = rendered(4)
+    config = {
+        "typika": ModelConfig(height=32, stride=8),
+        "published": PublishedConfig(height=32, encoder_blocks=1, warm_start_steps=0),
+    }[kind]
+    model = KINDS[kind].build(config, alphabet, 0)
+    learner = KINDS[kind].teach(model, LearningConfig(augment=False, blur=0.0, pull=0.0))
+    if isinstance(learner, Learner):
+        learner.surprise.fill_(0.5)  # draw from the first step on
+    train(learner, found, [], alphabet, TrainingConfig(steps=3, batch=4, checks=1), seed=0,
+          checkpoints=Checkpoints(folder / kind))  # fmt: skip
+    return dict(model.state_dict())
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_nearly_what_one_does(tmp_path: Path) -> None:
+    """Directions agree to a cosine of 0.9: each rank normalises by its own half of a batch."""
+    code = (
+        "import sys, torch; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
+        "import test_typewriter_presets as t\n"
+        "from typika import ranks\n"
+        "for kind in ('typika', 'published'):\n"
+        "    ended = t.learned(Path(sys.argv[1]), kind)\n"
+        "    torch.save(ended, Path(sys.argv[1]) / f'{kind}-{ranks.world().rank}.pt')\n"
+        "ranks.leave()\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parent)],
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
+    )  # fmt: skip
+    _, alphabet = rendered(4)
+    starts = {"typika": ModelConfig(height=32, stride=8),
+              "published": PublishedConfig(height=32, encoder_blocks=1)}  # fmt: skip
+    for kind, config in starts.items():
+        one = learned(tmp_path / "one", kind)
+        first, second = (torch.load(tmp_path / f"{kind}-{rank}.pt") for rank in (0, 1))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        model = KINDS[kind].build(config, alphabet, 0)
+        assert isinstance(model, torch.nn.Module)
+        start = dict(model.named_parameters())
+        alone, together = (
+            torch.cat([(ended[name] - start[name].detach()).flatten().double() for name in start])
+            for ended in (one, first)
+        )
+        agreement = torch.cosine_similarity(alone, together, dim=0).item()
+        print(kind, agreement)
+        assert agreement > 0.9
+        assert alone.norm().item() == pytest.approx(together.norm().item(), rel=0.1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typika.errors import ConfigError
 from typika.ranks import world
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 
 def named_device(name: str) -> torch.device:
@@ -37,8 +36,8 @@ def named_device(name: str) -> torch.device:
     return device
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where the weights of a module are."""
+def device_of(module: Any) -> torch.device:
+    """Where the weights of a module, or of a model that is one, are."""
     import torch
 
     return next((one.device for one in module.parameters()), torch.device("cpu"))

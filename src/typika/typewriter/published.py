@@ -162,7 +162,8 @@ class PublishedTypewriter(nn.Module):
     @property
     def letters(self) -> Float[Tensor, "K L h w"]:
         """The sprites by character and allograph."""
-        return self.sprites().unflatten(0, (self.n_characters, -1))
+        sprites = self.sprites()
+        return sprites.view(self.n_characters, -1, *sprites.shape[1:])
 
     def read(self, batch: LineBatch) -> Reading:
         """Which characters the cells are likely to show; nothing is drawn."""
@@ -243,7 +244,8 @@ class PublishedTypewriter(nn.Module):
         self, log_probabilities: Float[Tensor, "n s"], symbol: Int[Tensor, " n"]
     ) -> Int[Tensor, " n"]:
         """The likeliest allograph of each character at its cell."""
-        forms = log_probabilities[:, :-1].unflatten(1, (self.n_characters, -1))
+        n_forms = self.config.sprites_per_character
+        forms = log_probabilities[:, :-1].reshape(len(symbol), self.n_characters, n_forms)
         return forms[torch.arange(len(symbol), device=symbol.device), symbol].argmax(dim=1)
 
     def _features(self, batch: LineBatch) -> Features:

@@ -33,9 +33,11 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     zeros = (torch.zeros_like(one) if one.grad is None else one.grad for one in weights)
     flat = torch.cat([there.to(weights[0].device), *(one.flatten() for one in zeros)])
     ranks.mean(flat)
-    there, *means = flat.split([len(weights), *(one.numel() for one in weights)])
-    for weight, known, gradient in zip(weights, there.tolist(), means, strict=True):
+    start = len(weights)
+    for weight, known in zip(weights, flat[:start].tolist(), strict=True):
+        gradient = flat[start : start + weight.numel()]
         weight.grad = gradient.view_as(weight) if known else None
+        start += weight.numel()
 
 
 @torch.no_grad()
