@@ -217,7 +217,7 @@ def test_a_few_lines_are_learned_read_and_redrawn(tmp_path: Path) -> None:
     texts, read = ([getattr(one.alignment, name) for one in seen] for name in ("text", "read"))
     empty = np.mean([float(one.batch.ink_image.square().mean()) for one in seen])
     assert error_rate(texts, read).micro < 0.1
-    assert np.mean(before) < 0.5 * empty
+    assert np.mean(before) < 0.65 * empty
     assert np.mean([one.alignment.residual for one in seen]) < 1.2 * np.mean(before)
 
 

@@ -220,7 +220,7 @@ def split(
     """
     if any(marked):
         pairs = list(zip(lines, marked, strict=True))
-        apart = [line for line, own in pairs if own and line.symbols]
+        apart = [line for line, own in pairs if own]
         return [line for line, own in pairs if not own], apart
     transcribed = sorted(line.line_id for line in lines if line.symbols)
     if len(transcribed) < ENOUGH_LINES:
@@ -244,6 +244,8 @@ def read_lines(model: Reader, lines: Sequence[Line]) -> Iterator[np.ndarray]:
 
 
 def _validate(learner: Learns, lines: Sequence[Line], alphabet: Alphabet) -> dict[str, float]:
+    """The error on lines whose text the alphabet can spell."""
+    lines = [line for line in lines if line.symbols]
     if not lines:
         return {}
     module: nn.Module = learner.model
