@@ -6,7 +6,8 @@ two labels. Real scenes show each kind in half. They are mined with that model a
 as many, and both are compared. What a cluster shows is told by its real patches, whose boxes are
 known; what the model really drew is told by a classifier that learned from renders.
 
-No result of it is here yet: it was written on a machine too busy to end it.
+It learns on too little yet: it draws what it should underdraw as often as before, and clusters of
+no element, small and with wide intervals, stand first and last.
 
     WHOLE_PATH_FOLDER=FOLDER python -m benchmarks bias_trained    # starts from FOLDER/checkpoint
 """
