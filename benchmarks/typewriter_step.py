@@ -252,7 +252,7 @@ def run(batch: int = BATCH, width: int = WIDTH) -> Result:
         whole = drawing_seconds(plain, batch, width)
         strips += [drawing_seconds(by_strips, batch, width) for _ in range(REPEATS)]
         data = lines(batch, width)
-        plain_step = step_seconds(PlainTypewriter(CONFIG, CHARACTERS), data)
+        plain_step = step_seconds(PublishedLearner(PlainTypewriter(CONFIG, CHARACTERS)), data)
         steps = {}
         for one in CONTENDERS:
             learner = one.build()
