@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from benchmarks.record import Figure, Result, at_least, at_most
 from typika.collection.rendered_lines import ALPHABET, RenderedLine, Typeface, render_lines
+from typika.evaluation import intersection_over_union
 from typika.parallel import one_thread
 from typika.text_evaluation import error_rate
 from typika.typewriter.assignment import Assignment, assign, assign_published
@@ -45,15 +46,6 @@ class Measured:
     missing: float  # characters of the alphabet without a sprite; they count 0 above
     overlap: float  # share of characters with a box of IoU >= 0.5
     seconds: float  # of a processor: search and assignment
-
-
-def best_overlaps(true: ndarray, found: ndarray) -> ndarray:
-    """IoU of every true box with every box that was found, (n, m)."""
-    corner = np.maximum(true[:, None, :2], found[None, :, :2])
-    opposite = np.minimum(true[:, None, 2:], found[None, :, 2:])
-    shared = np.clip(opposite - corner, 0, None).prod(axis=2)
-    area = (true[:, 2:] - true[:, :2]).prod(axis=1)[:, None]
-    return shared / (area + (found[:, 2:] - found[:, :2]).prod(axis=1)[None] - shared)
 
 
 def square(ink: ndarray) -> ndarray:
@@ -106,7 +98,7 @@ def held(
     shown: dict[int, Counter[str]] = {}
     near = []
     for line, one in zip(lines, read, strict=True):
-        overlaps = best_overlaps(line.boxes, boxes(one, sheet))
+        overlaps = intersection_over_union(line.boxes, boxes(one, sheet))
         near += list(overlaps.max(axis=1, initial=0) >= 0.5)
         text = line.text.replace(" ", "")
         for turn, sprite in enumerate(one.sprites.tolist()):

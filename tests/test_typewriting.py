@@ -18,6 +18,7 @@ from typika import typewriter
 from typika.cli import main
 from typika.collection.rendered_lines import Typeface, render_lines, write_lines
 from typika.errors import ConfigError, DataError
+from typika.evaluation import intersection_over_union
 from typika.files import file_digest
 from typika.typewriter.discovery import (
     assign_signs,
@@ -31,7 +32,6 @@ from typika.typewriter.image_decoding import DecodingConfig
 from typika.typewriter.prepared import Prepared, choose_stride, prepare
 from typika.typewriter.sprite_search import SearchConfig
 from typika.typewriter.stages import CHARACTER_SCHEMA
-from typika.typewriter_demonstration import intersection_over_union
 from typika.typewriting import TypewriterRun
 
 SHORT = {"model": {"height": 32}, "training": {"steps": 4, "batch": 2, "checks": 2}}
@@ -247,7 +247,7 @@ def test_the_stride_leaves_room_for_every_symbol() -> None:
 def test_overlap_of_boxes() -> None:
     one = np.array([[0.0, 0, 2, 2], [0, 0, 1, 1]])
     other = np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])
-    np.testing.assert_allclose(intersection_over_union(one, other), [1 / 3, 0])
+    np.testing.assert_allclose(intersection_over_union(one, other).diagonal(), [1 / 3, 0])
 
 
 @pytest.mark.real

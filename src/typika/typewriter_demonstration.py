@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from typika import typewriting
 from typika.collection.rendered_lines import RenderedLine, Typeface, render_lines, write_lines
+from typika.evaluation import intersection_over_union
 from typika.typewriter.exemplars import similarity
 from typika.typewriting import TypewriterEvaluation, TypewriterRun
 
@@ -86,16 +85,6 @@ def share_found(read: TypewriterRun, truth: list[RenderedLine]) -> float:
             box = [row[edge] for edge in ("left", "top", "right", "bottom")]
             boxes.setdefault(row["line_id"], []).append(box)
     names = sorted(boxes)
-    overlaps = [intersection_over_union(np.array(boxes[name]), line.boxes)
+    overlaps = [intersection_over_union(np.array(boxes[name]), line.boxes).diagonal()
                 for name, line in zip(names, truth, strict=True)]  # fmt: skip
     return float((np.concatenate(overlaps) >= FOUND).mean())
-
-
-def intersection_over_union(
-    one: Float[ndarray, "n 4"], other: Float[ndarray, "n 4"]
-) -> Float[ndarray, " n"]:
-    """Area in both boxes over area in either, pair by pair; boxes are left, top, right, bottom."""
-    size = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
-    both = size.clip(0).prod(1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (one, other)]
-    return both / np.maximum(areas[0] + areas[1] - both, 1e-9)

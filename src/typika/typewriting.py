@@ -148,7 +148,8 @@ def transcribe(
         ConfigError: no run, or `out` was made with another typewriter.
         DataError: the lines cannot be used.
     """
-    return _read(Path(run), Path(lines), Path(out) if out else None, device, overwrite)
+    fitted = TypewriterRun(Path(run))
+    return _read(fitted, Path(lines), Path(out) if out else None, device, overwrite)
 
 
 @dataclass(frozen=True)
@@ -201,13 +202,14 @@ def evaluate(
     Raises:
         DataError: no line is transcribed, or too few are.
     """
-    reading = _read(Path(run), Path(lines), Path(out) if out else None, device, overwrite)
+    fitted = TypewriterRun(Path(run))
+    reading = _read(fitted, Path(lines), Path(out) if out else None, device, overwrite)
     rows = [row for row in reading.readings.to_pylist() if row["text"]]
     if not rows:
         raise DataError(f"{lines}: no line is transcribed, so there is nothing to compare with")
     texts, read = [row["text"] for row in rows], [row["read"] for row in rows]
-    if TypewriterRun(Path(run)).trained.signs:
-        texts, read = _assigned(Path(run), texts, read)
+    if fitted.trained.signs:
+        texts, read = _assigned(fitted.trained, texts, read)
     different = [one for one in confusions(texts, read) if one.reference != one.read]
     result = TypewriterEvaluation(
         folder=reading.folder,
@@ -265,9 +267,9 @@ def default_folder(source: Path) -> Path:
     return Path("runs") / (source.resolve().name or "lines")
 
 
-def _assigned(run: Path, texts: list[str], read: list[str]) -> tuple[list[str], list[str]]:
+def _assigned(trained: Trained, texts: list[str], read: list[str]) -> tuple[list[str], list[str]]:
     """Lines that did not teach what signs read as: their texts, and their signs read so."""
-    symbols = TypewriterRun(run).trained.alphabet.symbols
+    symbols = trained.alphabet.symbols
     taught, assignment = assign_signs(symbols, read, texts)
     if len(taught) == len(texts):
         raise DataError(
@@ -290,15 +292,15 @@ class ReadConfig:
 
 
 def _read(
-    fitted: Path, lines: Path, out: Path | None, device: str, overwrite: bool
+    fitted: TypewriterRun, lines: Path, out: Path | None, device: str, overwrite: bool
 ) -> TypewriterRun:
-    trained = TypewriterRun(fitted).trained
-    recorded = Run.read(fitted).manifest["config"]
+    trained = fitted.trained
+    recorded = Run.read(fitted.folder).manifest["config"]
     fit_config = settings.build(TypewriterConfig, recorded)
     # A table of columns belongs to the lines that it was written for.
     text = replace(fit_config.text, metadata=None)
     config = ReadConfig(typewriter=trained.digest, text=text)
-    folder = out or fitted / "read" / safe_name(lines.resolve().name or "lines")
+    folder = out or fitted.folder / "read" / safe_name(lines.resolve().name or "lines")
     collection = open_lines(lines, text)
     facts = {"source": str(lines.resolve())}
     with Run.create(folder, config, facts=facts, overwrite=overwrite) as run:

@@ -45,10 +45,20 @@ class LineImage:
 
 def whole_line(image: Image.Image, height: int) -> LineImage:
     """An image that is a line as a whole, resized."""
-    width = width_at(image.size, height)
-    pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
-    mask = np.full((height, width), 255, np.uint8)
-    return LineImage(pixels, mask, Frame.of_image(image.size, width, height))
+    frame = frame_of(image.size, None, height)
+    pixels = np.asarray(image.resize((frame.width, height), Image.Resampling.BICUBIC))
+    return LineImage(pixels, np.full((height, frame.width), 255, np.uint8), frame)
+
+
+def frame_of(size: tuple[int, int], cut: Cut | None, height: int) -> Frame:
+    """Where a line of a page of `size` (width, height) is on it, when it is `height` high."""
+    if cut is None:
+        return Frame.of_image(size, width_at(size, height), height)
+    return _at_height(native_frame(cut), height)
+
+
+def _at_height(native: Frame, height: int) -> Frame:
+    return native.resized(width_at((native.width, native.height), height), height)
 
 
 def width_at(size: tuple[float, float], height: int) -> int:
@@ -66,7 +76,7 @@ def straight_line(page: Image.Image, cut: Cut, height: int) -> LineImage:
     """The line of a page, straightened along its baseline."""
     native = native_frame(cut)
     size = native.width, native.height
-    frame = native.resized(width_at(size, height), height)
+    frame = _at_height(native, height)
     left, top, crop, inside = _crop(page, native)
     mesh = [(box, _shifted(quad, left, top)) for box, quad in _mesh(native)]
     # What is made smaller afterwards loses nothing by the filter that is three times faster.

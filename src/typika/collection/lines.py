@@ -24,10 +24,12 @@ from PIL import Image
 
 from typika.collection._decode import Unreadable, decode_bytes, read_bytes
 from typika.collection._files import Skipped, natural_order
+from typika.collection._frame import Frame
 from typika.collection._line_records import Cut, TextLine
 from typika.collection._line_scan import LAYOUTS, Source, read_lines
 from typika.collection._straighten import (
     LineImage,
+    frame_of,
     native_size,
     straight_line,
     whole_line,
@@ -37,7 +39,16 @@ from typika.collection._transcription import Form, Spelling
 from typika.collection.alphabet import Alphabet
 from typika.errors import ConfigError, DataError
 
-__all__ = ["LAYOUTS", "Cut", "LineCollection", "LineImage", "Skipped", "Source", "TextLine"]
+__all__ = [
+    "LAYOUTS",
+    "Cut",
+    "Frame",
+    "LineCollection",
+    "LineImage",
+    "Skipped",
+    "Source",
+    "TextLine",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,11 @@ class LineCollection:
         source = self.sources[line.file_name]
         size = (source.width, source.height) if line.cut is None else native_size(line.cut)
         return width_at(size, height)
+
+    def frame(self, line: TextLine, height: int) -> Frame:
+        """Where the pixels of the line that `load` gives are on its image; none is opened."""
+        source = self.sources[line.file_name]
+        return frame_of((source.width, source.height), line.cut, height)
 
     def load(self, line: TextLine, height: int) -> LineImage:
         """Decode a line, straight and `height` pixels high.

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from typika.errors import ConfigError
-from typika.typewriter import augmentation, drawing, losses, together
+from typika.typewriter import augmentation, drawing, losses, optimiser_state, together
 from typika.typewriter.alignment import CellPath, best_path, forced_paths
 from typika.typewriter.alphabet import n_cells_needed
 from typika.typewriter.batches import LineBatch, Reading
@@ -162,24 +162,13 @@ class Learner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning goes on from."""
-        tensors = {f"weight/{name}": value for name, value in self.model.state_dict().items()}
-        tensors["surprise"] = self.surprise
-        for name, value in self.model.named_parameters():
-            for moment, found in self.optimiser.state[value].items():
-                tensors[f"{moment}/{name}"] = found
-        return tensors
+        own = optimiser_state.state_of(self.model, self.optimiser)
+        return {**own, "surprise": self.surprise}
 
     def take_up(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave."""
-        weights = {name: tensors[f"weight/{name}"] for name in self.model.state_dict()}
-        self.model.load_state_dict(weights)
+        optimiser_state.take_up(self.model, self.optimiser, tensors)
         self.surprise = tensors["surprise"].clone()
-        for name, value in self.model.named_parameters():
-            self.optimiser.state[value] = {
-                moment: found if moment == "step" else found.to(value.device)
-                for moment in ("step", "exp_avg", "exp_avg_sq")
-                if (found := tensors.get(f"{moment}/{name}")) is not None
-            }
 
 
 def rate_at(step: int, n_steps: int, config: LearningConfig) -> float:

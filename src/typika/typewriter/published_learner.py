@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from typika.typewriter import together
+from typika.typewriter import optimiser_state, together
 from typika.typewriter.batches import LineBatch
 from typika.typewriter.published import PublishedTypewriter
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
 
 class PublishedLearner:
@@ -35,22 +33,9 @@ class PublishedLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that learning goes on from."""
-        tensors = {f"weight/{name}": value for name, value in self.model.state_dict().items()}
-        for name, value in self.model.named_parameters():
-            for moment, found in self.optimiser.state.get(value, {}).items():
-                tensors[f"{moment}/{name}"] = found
-        return tensors
+        return optimiser_state.state_of(self.model, self.optimiser)
 
     def take_up(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave."""
-        weights = {name: tensors[f"weight/{name}"] for name in self.model.state_dict()}
-        self.model.load_state_dict(weights)
         self.optimiser = self.model.optimiser()
-        for name, value in self.model.named_parameters():
-            kept = {moment: tensors.get(f"{moment}/{name}") for moment in MOMENTS}
-            if kept["step"] is not None:  # what only learns after the warm start has none yet
-                self.optimiser.state[value] = {
-                    moment: found if moment == "step" else found.to(value.device)
-                    for moment, found in kept.items()
-                    if found is not None
-                }
+        optimiser_state.take_up(self.model, self.optimiser, tensors)

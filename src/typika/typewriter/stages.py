@@ -9,13 +9,10 @@ align     model/, lines/                 -> readings.parquet, characters.parquet
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,13 +20,13 @@ import pyarrow as pa
 
 from typika import config as settings
 from typika import ranks
-from typika.collection.lines import LineCollection, TextLine
+from typika.collection.lines import Frame, LineCollection, TextLine
 from typika.console import say, task, warn
 from typika.devices import named_device
-from typika.files import whole_file, write_text
+from typika.files import write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
-from typika.tables import harmless, write_csv, write_parquet
+from typika.tables import write_csv, write_parquet
 from typika.text_evaluation import error_rate
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
@@ -250,13 +247,15 @@ def _collect(run: Run, collection: LineCollection, height: int) -> None:
            for name in collection.columns if name not in OWN_COLUMNS},
     }  # fmt: skip
     write_parquet(pa.table(table), run.path(LINES))
-    rows = [(symbol.character, symbol.count, symbol.name, symbol.script)
-            for symbol in collection.alphabet.symbols]  # fmt: skip
-    _write_rows(run.path(ALPHABET), ("character", "count", "name", "script"), rows)
-    skipped = [(one.file_name, one.reason) for one in collection.skipped]
-    _write_rows(run.path(SKIPPED), ("file_name", "reason"), skipped)
-    if skipped:
-        warn(f"{len(skipped)} lines or files left out; see {run.path(SKIPPED)}")
+    symbols = collection.alphabet.symbols
+    alphabet = {name: [getattr(symbol, name) for symbol in symbols]
+                for name in ("character", "count", "name", "script")}  # fmt: skip
+    write_csv(pa.table(alphabet), run.path(ALPHABET))
+    skipped = {name: [getattr(one, name) for one in collection.skipped]
+               for name in ("file_name", "reason")}  # fmt: skip
+    write_csv(pa.table(skipped), run.path(SKIPPED))
+    if collection.skipped:
+        warn(f"{len(collection.skipped)} lines or files left out; see {run.path(SKIPPED)}")
 
 
 def parts_of(
@@ -293,7 +292,7 @@ def write_alignments(
         read = signs[aligned.line_id] if signs else aligned.read
         readings.append(_reading_row(aligned, texts.get(aligned.line_id), read, trained))
         source = by_id[aligned.line_id]
-        frame = collection.load(source, trained.model.height)
+        frame = collection.frame(source, trained.model.height)
         characters += _character_rows(aligned, frame, trained.alphabet)
         advance(1)
     write_parquet(pa.Table.from_pylist(readings, READING_SCHEMA), run.path(READINGS))
@@ -343,7 +342,7 @@ def _reading_row(
     }
 
 
-def _character_rows(aligned: Alignment, frame: Any, alphabet: Alphabet) -> list[dict[str, Any]]:
+def _character_rows(aligned: Alignment, frame: Frame, alphabet: Alphabet) -> list[dict[str, Any]]:
     """A row for each character, in the order of reading."""
     shown = "".join(alphabet.symbols[number] for number in aligned.symbols)
     places = {n: place for place, n in enumerate(order_shown(shown))}
@@ -394,12 +393,3 @@ def _say_progress(row: Mapping[str, float], drawing: str) -> None:
     drawn = row.get(drawing)
     loss = "still learning to read" if drawn is None else f"residual {drawn:.4f}"
     say(f"step {row['step']:.0f}: {loss}{held_out}")
-
-
-def _write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[harmless(value) for value in row] for row in rows])
-    with whole_file(path) as temporary:
-        temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from typika import ranks
 from typika.devices import device_of
+from typika.diffusion.training import step_generator
 from typika.errors import ConfigError, DataError
 from typika.files import whole_file
 from typika.text_evaluation import error_rate
@@ -187,7 +188,8 @@ def train(
     seen = _Means()
     for step, numbers in _steps(lines, config.size(lines), seed, progress.step, n_steps):
         batch = collate([lines[n] for n in together.own_part(numbers)]).to(device)
-        seen.add(learner.step(batch, step, n_steps, _generator(seed, step)))
+        generator = step_generator(seed, step + ranks.world().rank * A_RANK)
+        seen.add(learner.step(batch, step, n_steps, generator))
         advance(1)
         progress.step = step + 1
         if progress.step % every and progress.step != n_steps:
@@ -268,13 +270,6 @@ def _steps(
             step = epoch * a_round + place
             if start <= step < n_steps:
                 yield step, numbers
-
-
-def _generator(seed: int, step: int) -> torch.Generator:
-    # SplitMix64's increment: nearby seeds and steps give unrelated generators, and so do ranks.
-    number = seed * 1_000_003 + step + ranks.world().rank * A_RANK
-    mixed = number * 0x9E3779B97F4A7C15 % 2**63
-    return torch.Generator().manual_seed(mixed)
 
 
 class _Means:
