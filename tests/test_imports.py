@@ -20,6 +20,8 @@ FLOORS = (
     {"diffusion", "evaluation", "text_evaluation"},
     {"baselines"},
     {"mining", "typewriter"},
+    {"palaeography"},
+    {"exports"},
     {"report", "cost"},
     {
         "workflow",
@@ -33,7 +35,7 @@ FLOORS = (
         "typewriting_report",
     },
     {"methods", "trajectory", "biases"},
-    {"demonstration", "typewriter_demonstration"},
+    {"demonstration", "typewriter_demonstration", "palaeographing"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,1 @@
+"""What prototypes say of documents, hands and scripts, letter by letter."""
