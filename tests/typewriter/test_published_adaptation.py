@@ -43,6 +43,8 @@ def published(generator: Generator) -> PublishedTypewriter:
     model = PublishedTypewriter(config, 3)
     # Statistics that are not those of a new network, so that they can be seen to stay.
     model.encoder(torch.rand(2, 3, HEIGHT, 90))
+    with torch.no_grad():
+        model.selection.blank.zero_()  # or nothing might be drawn
     model.eval()
     return model
 
