@@ -96,13 +96,13 @@ def test_what_neighbours_draw_is_taken_off(trained: Trained, scale: float) -> No
     model, n = trained.model, 3
     characters = Characters(
         line=torch.zeros(n, dtype=torch.long), cell=torch.zeros(n, dtype=torch.long),
-        symbol=torch.tensor([1, 2, 1]), middle=torch.tensor([[6.0, 0], [19.0, 1], [33.0, -1]]),
+        symbol=torch.tensor([1, 2, 1]), middle=torch.tensor([[5.0, 0], [22.0, 1], [40.0, -1]]),
         log_scale=torch.full((n, 2), scale), strength=torch.ones(n),
         share=torch.tensor([[1.0, 0]] * n),
     )  # fmt: skip
     line, mask = drawn(model, characters), torch.ones(HEIGHT, 60)
     own, known = own_ink(model, characters, line, mask)
-    for number in range(n):  # as if it stood alone, but where another covers it
+    for number in range(n):  # as if it stood alone
         alone = Characters(*(getattr(characters, one.name)[number : number + 1]
                              for one in fields(characters)))  # fmt: skip
         expected, _ = own_ink(model, alone, drawn(model, alone), mask)
@@ -112,7 +112,7 @@ def test_what_neighbours_draw_is_taken_off(trained: Trained, scale: float) -> No
     assert 0.6 < known.mean() < 0.95  # the first one hangs out of the line on the left
     # What is not the model's stays: a stain that nobody draws.
     stained = line.clone()
-    stained[2:5, 17:21] = 1
+    stained[2:5, 20:24] = 1
     more, _ = own_ink(model, characters, stained, mask)
     assert more[1].sum() > own[1].sum() + 8
     torch.testing.assert_close(more[0, :, :12], own[0, :, :12])
