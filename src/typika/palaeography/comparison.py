@@ -190,7 +190,7 @@ def pixel_p(
 def welch(
     value: Float[ndarray, "n p"], second: Bool[ndarray, "s n"]
 ) -> tuple[Float[ndarray, "s p"], Float[ndarray, "s p"]]:
-    """t = Δ / √(s²₁/n₁ + s²₂/n₂) of each pixel, and its degrees of freedom (Welch 1947).
+    """Welch's t = Δ / √(s²₁/n₁ + s²₂/n₂) of each pixel, and its degrees of freedom (1947).
 
     second: which units are the second group's. A deviation under `FLOOR` counts as that.
     """

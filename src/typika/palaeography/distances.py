@@ -34,7 +34,7 @@ def l2(one: Float[ndarray, "h w"], other: Float[ndarray, "h w"]) -> float:
 
 
 def ssim(one: Float[ndarray, "h w"], other: Float[ndarray, "h w"]) -> float:
-    """Structural similarity of two prototypes where they lie: they share a frame, nothing shifts."""
+    """Structural similarity of two prototypes as they lie in their common frame."""
     return structural_similarity(np.clip(one, 0, 1), np.clip(other, 0, 1))
 
 
@@ -202,9 +202,7 @@ def separation(gram: Float[ndarray, "n n"], side: Int[ndarray, " n"]) -> Float[n
 # ------------------------------------------------------------------------------- permutations
 
 
-def splits(
-    side: Int[ndarray, " n"], most: int, rng: np.random.Generator
-) -> Bool[ndarray, "s n"]:
+def splits(side: Int[ndarray, " n"], most: int, rng: np.random.Generator) -> Bool[ndarray, "s n"]:
     """Ways to call units the second group's, as many as are: the true one first, all or drawn.
 
     All where there are at most `most` + 1 of them; else the true one and `most` at random.

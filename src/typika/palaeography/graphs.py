@@ -138,7 +138,7 @@ class _Group:
 
     @property
     def logarithms(self) -> Float[ndarray, " n"]:
-        """ln of every document's mean over letters, as in `outliers`; nan with too few letters."""
+        """Of every document, of its mean over letters as in `outliers`; nan with too few."""
         strays = self._strays()
         found = np.full(len(self.known[0]), np.nan)
         for place in range(len(found)):
@@ -149,7 +149,7 @@ class _Group:
         return found
 
     def held_out(self, place: int) -> Float[ndarray, " K"]:
-        """A document's squared distances, letter by letter, in units of what is usual without it."""
+        """A document's squared distances by letter, in units of what is usual without it."""
         own, rest = self._strays()[place], self.without(place)._strays()
         counts = np.isfinite(rest).sum(axis=0)
         usual = np.array([rest[:, k][np.isfinite(rest[:, k])].mean() if counts[k] > 1 else np.nan

@@ -87,8 +87,8 @@ class Units:
             own = document_names[d]
             return f"{own} ({group_names[g] or '-'})" if len(groups_of[d]) > 1 else own
 
-        number = np.array([numbers.get(pair, -1) for pair in
-                           zip(document.tolist(), group.tolist(), strict=True)], dtype=np.int64)  # fmt: skip
+        own = zip(document.tolist(), group.tolist(), strict=True)
+        number = np.array([numbers.get(pair, -1) for pair in own], dtype=np.int64)
         return cls(
             names=tuple(name(d, g) for d, g in pairs),
             group=tuple(group_names[g] if g >= 0 else "" for _, g in pairs),
@@ -137,9 +137,9 @@ class Sample:
 class Means:
     """One letter in every unit.
 
-    value: its mean ink in the pixels compared; 0 where `known` is False. noise: the sum over pixels
-    of the variance of that mean, from the instances of the unit. count: of instances. known: where
-    there are enough.
+    value: its mean ink in the pixels compared; 0 where `known` is False. noise: the sum over
+    pixels of the variance of that mean, from the instances of the unit. count: of instances.
+    known: where there are enough.
     """
 
     letter: Letter
@@ -149,21 +149,23 @@ class Means:
     count: Int[ndarray, " D"]
     known: Bool[ndarray, " D"]
 
-    def picture(self, values: Float[ndarray, "*n p"], beyond: float = 0) -> Float[ndarray, "..."]:
+    def picture(self, values: Float[ndarray, "*n p"], beyond: float = 0) -> ndarray:
         """Values of the pixels compared as images: (..., h, w), `beyond` elsewhere."""
         return picture(self.near, values, beyond)
 
 
 def picture(
     near: Float[ndarray, "h w"], values: Float[ndarray, "*n p"], beyond: float = 0
-) -> Float[ndarray, "..."]:
+) -> ndarray:
     """Values of the pixels where a mask counts as images: (..., h, w), `beyond` elsewhere."""
     image = np.full((*values.shape[:-1], *near.shape), float(beyond))
     image[..., near > EDGE] = values
     return image
 
 
-def masks(instances: Instances, reference: Float[ndarray, "K h w"] | None) -> Float[ndarray, "K h w"]:
+def masks(
+    instances: Instances, reference: Float[ndarray, "K h w"] | None
+) -> Float[ndarray, "K h w"]:
     """Where each letter is compared, in [0, 1]: near the ink of its sprite.
 
     reference: the model's sprites; without, the mean of all instances of a letter stands in.
@@ -174,9 +176,7 @@ def masks(instances: Instances, reference: Float[ndarray, "K h w"] | None) -> Fl
     return nearness(sprites).numpy().astype(np.float64)
 
 
-def sample(
-    instances: Instances, units: Units, letter: int, near: Float[ndarray, "h w"]
-) -> Sample:
+def sample(instances: Instances, units: Units, letter: int, near: Float[ndarray, "h w"]) -> Sample:
     """The instances of a letter that belong to a unit."""
     rows = np.flatnonzero((instances.letter == letter) & (units.number >= 0))
     pixels = near > EDGE
