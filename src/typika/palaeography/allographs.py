@@ -41,8 +41,8 @@ class AllographConfig:
 
     most: int = 4
     fewest: int = 24
-    separation: float = 3.2
-    agreement: float = 0.7
+    separation: float = 3.3
+    agreement: float = 0.4
     alike: float = 0.95
     least_share: float = 0.05
     components: int = 8
