@@ -35,7 +35,7 @@ FLOORS = (
         "typewriting_report",
     },
     {"methods", "trajectory", "biases", "adaptations"},
-    {"demonstration", "typewriter_demonstration", "palaeographing"},
+    {"demonstration", "typewriter_demonstration", "palaeographing", "letterforms"},
     {"cli"},
     {"__main__"},
 )

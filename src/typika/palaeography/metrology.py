@@ -128,9 +128,7 @@ def lettering(character: ndarray, box: Float[ndarray, "n 4"]) -> Lettering:
     ends = _by_letter(bottom, letter)
     standing = np.abs(ends - _mode(ends, count, near)) <= near
     begins = _by_letter(top, letter)
-    low = standing & (
-        np.abs(begins - _mode(begins[standing], count[standing], near)) <= near
-    )
+    low = standing & (np.abs(begins - _mode(begins[standing], count[standing], near)) <= near)
     of_low = low[letter]
     return Lettering(
         baseline=float(bottom[standing[letter]].mean()),

@@ -129,7 +129,10 @@ def support(points: Points, rng: np.random.Generator, n_halves: int) -> Support:
             continue
         sides = [rule.side(points) for rule in rules if rule is not None]
         agreement = agreeing(sides[0] > 0, sides[1] > 0)
-        found += [(*apart(sides[0][halves[1]]), agreement), (*apart(sides[1][halves[0]]), agreement)]
+        found += [
+            (*apart(sides[0][halves[1]]), agreement),
+            (*apart(sides[1][halves[0]]), agreement),
+        ]
     separation, valley, agreement = np.median(np.array(found), axis=0).tolist()
     return Support(separation, valley, agreement)
 

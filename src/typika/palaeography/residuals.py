@@ -107,9 +107,7 @@ def nuisances(mean: Float[ndarray, "h w"]) -> Float[ndarray, "t h w"]:
     down, right = np.gradient(mean)
     blur = ndimage.gaussian_laplace(mean, 1.5)
     breadth = ndimage.gaussian_gradient_magnitude(mean, 1.0)
-    return np.stack(
-        [mean, down, right, y * down, x * right, y * right, x * down, blur, breadth]
-    )
+    return np.stack([mean, down, right, y * down, x * right, y * right, x * down, blur, breadth])
 
 
 def _halved(images: Float[ndarray, "n h w"]) -> Float[ndarray, "n m"]:
