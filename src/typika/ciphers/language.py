@@ -1,4 +1,4 @@
-"""What a language is like, letter by letter: the protocol that the solver asks, and an n-gram model.
+"""What a language is like, letter by letter: what the solver asks of it, and an n-gram model.
 
 ```
 model = NGramModel.learn(Path("english.txt").read_text(), order=4)
@@ -32,16 +32,15 @@ RAREST = 2e-5  # share of a text below which a letter is foreign to the language
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """What the solver asks of a language.
-
-    alphabet: its letters, a space among them where words are told apart.
-    """
+    """What the solver asks of a language."""
 
     @property
-    def alphabet(self) -> str: ...
+    def alphabet(self) -> str:
+        """Its letters, a space among them where words are told apart."""
+        ...
 
     def log_probabilities(self, sequences: Int[ndarray, "r n"]) -> Float[ndarray, "r n"]:
-        """ln P of each letter given those before it in its row; letters as places in `alphabet`.
+        """Ln P of each letter given those before it in its row; letters as places in `alphabet`.
 
         Of a row the sum is the log-probability of the sequence.
         """
@@ -60,7 +59,7 @@ class NGramModel:
     """
 
     alphabet: str
-    chances: tuple[Float[ndarray, "..."], ...]
+    chances: tuple[Float[ndarray, "*_"], ...]
 
     @property
     def order(self) -> int:
@@ -108,7 +107,7 @@ class NGramModel:
         return encoded(self.alphabet, text)
 
     def log_probabilities(self, sequences: Int[ndarray, "r n"]) -> Float[ndarray, "r n"]:
-        """ln P of each letter given the order−1 before it, or those that there are."""
+        """Ln P of each letter given the order−1 before it, or those that there are."""
         found = np.zeros(sequences.shape)
         length = sequences.shape[1]
         for place in range(min(self.order - 1, length)):
@@ -150,8 +149,8 @@ def encoded(alphabet: Sequence[str], text: Sequence[str]) -> Int[ndarray, " n"]:
     return np.array([places[one] for one in text], dtype=np.int64)
 
 
-def score_table(model: LanguageModel, order: int) -> Float[ndarray, "..."]:
-    """ln P of a letter given the order−1 before it: an array of `order` axes, the context first.
+def score_table(model: LanguageModel, order: int) -> Float[ndarray, "*_"]:
+    """Ln P of a letter given the order−1 before it: an array of `order` axes, the context first.
 
     The model is asked for all sequences of `order` letters, so any model will do. Raises
     ConfigError where the table would not fit.
@@ -173,7 +172,7 @@ def score_table(model: LanguageModel, order: int) -> Float[ndarray, "..."]:
 
 
 def _tables(numbers: Int[ndarray, " n"], size: int, order: int) -> tuple[ndarray, ...]:
-    """ln P_k of each order from 1 on."""
+    """Ln P_k of each order from 1 on."""
     lower = np.full((size,), 1 / size)
     tables = []
     for k in range(1, order + 1):
@@ -187,7 +186,7 @@ def _tables(numbers: Int[ndarray, " n"], size: int, order: int) -> tuple[ndarray
     return tuple(tables)
 
 
-def _counts(numbers: Int[ndarray, " n"], size: int, k: int) -> Float[ndarray, "..."]:
+def _counts(numbers: Int[ndarray, " n"], size: int, k: int) -> Float[ndarray, "*_"]:
     """How often each sequence of k letters occurs, as an array of k axes."""
     last = max(len(numbers) - k + 1, 0)
     flat = np.zeros(last, dtype=np.int64)

@@ -9,11 +9,11 @@ can then be described in fewer bits. The description has two parts, a table and 
 
 v, w: the V symbols and the end of a line, which is also what stands before its first; n_v: how
 often v occurs, n_vw: how often w follows; m_v: spellings of v, which are sequences of signs, n_vi:
-how often each is used. C(n + V, V) is the number of ways to divide n successors among V symbols and
-the end. Since one symbol tells what may follow it, letters that like to be together are not merged
-for that alone; but letters depend on more than one before them, and t and h would become one. So
-two signs are merged only where either hardly occurs without the other, or where together they look
-like a third ("split"): an m that was taken for an r and an n.
+how often each is used. C(n + V, V) is the number of ways to divide n successors among V symbols
+and the end. Since one symbol tells what may follow it, letters that like to be together are not
+merged for that alone; but letters depend on more than one before them, and t and h would become
+one. So two signs are merged only where either hardly occurs without the other, or where together
+they look like a third ("split"): an m that was taken for an r and an n.
 
 Legend: `K` signs, `V` symbols, `n` tokens of all lines, ends of lines among them.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -145,7 +146,7 @@ def description(symbols: Int[ndarray, " n"], spelt: Int[ndarray, " n"]) -> float
 
 
 def _chosen(n: Float[ndarray, " _"], k: Int[ndarray, " _"] | int) -> Float[ndarray, " _"]:
-    """ln of the binomial C(n, k)."""
+    """Ln of the binomial C(n, k)."""
     return gammaln(n + 1) - gammaln(np.asarray(k) + 1.0) - gammaln(n - k + 1)
 
 
@@ -172,7 +173,7 @@ def _used(state: _State) -> Int[ndarray, " _"]:
     return np.unique(state.tokens[state.tokens != END])
 
 
-def _main(state: _State, symbols: Int[ndarray, " n"]) -> dict[int, Spelling]:
+def _main(state: _State) -> dict[int, Spelling]:
     """The most frequent spelling of each symbol."""
     used, counts = np.unique(state.tokens[state.tokens != END], return_counts=True)
     best: dict[int, Spelling] = {}
@@ -186,7 +187,7 @@ def _pairs(
 ) -> list[tuple[_State, Step]]:
     """What pairs of symbols may become: a symbol of their own, or one that they look like."""
     symbols = state.symbols()
-    main = _main(state, symbols)
+    main = _main(state)
     answer = []
     for one, other, share in _frequent(symbols, config):
         spelling = (*main[one], *main[other])
@@ -209,9 +210,7 @@ def _pairs(
     return answer
 
 
-def _frequent(
-    symbols: Int[ndarray, " n"], config: MergingConfig
-) -> list[tuple[int, int, float]]:
+def _frequent(symbols: Int[ndarray, " n"], config: MergingConfig) -> list[tuple[int, int, float]]:
     """Pairs that are often together, beyond chance, the most telling first; last their share."""
     left, right = symbols[:-1], symbols[1:]
     inside = (left != END) & (right != END)
@@ -235,7 +234,7 @@ def _joins(
     """What any two symbols that look alike become if they are one."""
     if likeness is None:
         return []
-    main = _main(state, state.symbols())
+    main = _main(state)
     ordered = sorted(main)
     return [
         (_joined(state, one, other), Step("joined", main[one], main[other], 0.0))
@@ -286,7 +285,7 @@ def _finished(state: _State, bits: float, steps: Sequence[Step]) -> Symbols:
     for place in np.argsort(-often, kind="stable"):
         spellings[rank[int(state.symbol[used[place]])]].append(state.spellings[used[place]])
     ends = np.flatnonzero(state.tokens == END)
-    spans = [slice(start + 1, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    spans = [slice(start + 1, end) for start, end in pairwise(ends.tolist())]
     length = np.array([len(one) for one in state.spellings], dtype=int)
     return Symbols(
         lines=tuple(

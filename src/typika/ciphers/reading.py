@@ -78,7 +78,7 @@ def read_in_context(
     config: ReadingConfig,
     fixed: Sequence[int] = (),
 ) -> Reading:
-    """The letters of a text, from a key and the language. fixed: symbols that the key knows surely.
+    """The letters of a text, from a key and the language. fixed: symbols known surely.
 
     Raises DataError where the key has no letter for a symbol.
     """

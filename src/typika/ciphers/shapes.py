@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +24,7 @@ SLACK, WIDER = 6, 0.3  # columns, or share of the narrower: spellings of other w
 def likeness_of(sheet: SpriteSheet, lines: Sequence[DecodedLine], blur: float) -> Likeness:
     """A function that tells how alike two spellings look: cosine of their ink, 0 to 1.
 
-    A sequence of signs is drawn with the distances that its signs have on the lines, in the median.
+    A sequence of signs is drawn with the median distances that its signs have on the lines.
     blur: pixels, before they are compared.
     """
     distance = _distances(lines)
@@ -64,7 +65,7 @@ def _composite(
 ) -> Float[ndarray, "H _"]:
     """The signs of a spelling side by side."""
     place, places = 0, [0]
-    for one, other in zip(spelling[:-1], spelling[1:], strict=True):
+    for one, other in pairwise(spelling):
         place += round(distance.get((one, other), float(sheet.widths[one])))
         places.append(max(place, 0))
     width = max(left + int(sheet.widths[one]) for left, one in zip(places, spelling, strict=True))

@@ -3,8 +3,8 @@
 A key is judged by how likely the text is that it gives, and how likely this text is written in
 these symbols (`score`). The best key is searched by annealing many keys side by side: with several
 symbols a letter, one symbol is read anew, in proportion to the chance of each letter, all else
-given (heat bath); with one symbol a letter, two swap theirs. Only the n-grams are scored again that
-hold what changed. The last sweeps are without heat, so that every key ends on a peak.
+given (heat bath); with one symbol a letter, two swap theirs. Only the n-grams that hold what
+changed are scored again. The last sweeps are without heat, so that every key ends on a peak.
 
 Legend: `S` symbols, `A` letters, `N` symbols of the text, `R` keys side by side, `u` different
 n-grams of symbols, `k` order of the n-grams.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -25,7 +26,6 @@ from typika.ciphers.language import LanguageModel, score_table
 from typika.errors import ConfigError, DataError
 
 NULL = -1  # in the place of a letter: the symbol stands for nothing
-_BLOCK = 1 << 19  # scores that are looked up at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,7 @@ class Solution:
 
     @property
     def best(self) -> Key:
+        """The most likely key."""
         return self.keys[0]
 
 
@@ -108,6 +109,16 @@ class _Problem:
     size: Float[ndarray, " S"]  # occurrences of each symbol
     fixed: Int[ndarray, " S"]
     free: Bool[ndarray, " A"]
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int, ndarray]]:
+        """Symbols that may swap their letters, and the n-grams with either of them."""
+        opened = np.flatnonzero(self.fixed < 0).tolist()
+        return [
+            (one, other, np.union1d(self.held[one], self.held[other]))
+            for one, other in combinations(opened, 2)
+            if self.size[one] > 0  # of two that do not occur the first does not
+        ]
 
     @property
     def powers(self) -> Int[ndarray, " k"]:
@@ -149,9 +160,10 @@ def solve(
 
 
 def score(text: Int[ndarray, " N"], letters: Int[ndarray, " S"], table: ndarray) -> float:
-    """ln P of a text under a key, in nats.
+    """How likely a text is under a key, in nats.
 
-        Σ_i ln P(a_i | a_{i−k+1} … a_{i−1}) + Σ_s n_s ln(n_s / n_{a(s)}) + N₀ ln(N₀/N) + N₁ ln(N₁/N)
+        Σ_i ln P(a_i | a_{i−k+1} … a_{i−1}) + Σ_s n_s ln(n_s / n_{a(s)})
+            + N₀ ln(N₀/N) + N₁ ln(N₁/N)
 
     The letters a_i without nulls, of which the first k−1 are given; n_s: occurrences of a symbol,
     n_a: of all symbols that are the letter a, so that the second sum is the likelihood of which of
@@ -258,23 +270,27 @@ def _starts(
     return keys
 
 
-def _readings(
-    problem: _Problem, keys: Int[ndarray, "R S"], symbol: int
-) -> Float[ndarray, "R A"]:
-    """The score of every letter for a symbol, all else as it is, less what does not depend on it."""
+def _readings(problem: _Problem, keys: Int[ndarray, "R S"], symbol: int) -> Float[ndarray, "R A"]:
+    """The score of each letter for a symbol, all else as it is, up to a constant."""
     held = problem.held[symbol]
-    grams, powers = problem.grams[held], problem.powers
-    here = grams == symbol
-    weight = (here * powers).sum(axis=1)
-    others = (keys[:, grams] * np.where(here, 0, powers)).sum(axis=2)  # (R, held)
+    grams, counts = problem.grams[held], problem.counts[held]
+    weight = ((grams == symbol) * problem.powers).sum(axis=1).astype(np.int32)
+    rows = keys.T.astype(np.int32)
+    rows[symbol] = 0
+    others = _places(rows, grams, problem.n_letters)  # (held, R)
     found = np.empty((len(keys), problem.n_letters))
-    counts = problem.counts[held]
-    step = max(1, _BLOCK // max(1, others.size))
-    for first in range(0, problem.n_letters, step):
-        letters = np.arange(first, min(first + step, problem.n_letters))
-        flat = others[:, None] + letters[:, None] * weight
-        found[:, letters] = problem.table[flat] @ counts
+    for letter in range(problem.n_letters):
+        found[:, letter] = counts @ problem.table[others + letter * weight[:, None]]
     return found + _written(problem, keys, symbol)
+
+
+def _places(rows: ndarray, grams: ndarray, n_letters: int) -> ndarray:
+    """Where, in the flat table, the n-grams are under each key. rows: (S, R) letters."""
+    flat = rows[grams[:, 0]]
+    for place in range(1, grams.shape[1]):
+        flat *= n_letters
+        flat += rows[grams[:, place]]
+    return flat
 
 
 def _written(problem: _Problem, keys: Int[ndarray, "R S"], symbol: int) -> Float[ndarray, "R A"]:
@@ -304,112 +320,137 @@ def _reread(
     return bool((keys != before).any())
 
 
-def _swaps(
-    problem: _Problem, keys: Int[ndarray, "R S"], one: int, other: int
-) -> Float[ndarray, " R"]:
-    """What it changes the score by if two symbols swap their letters."""
-    held = np.union1d(problem.held[one], problem.held[other])
-    grams, powers, counts = problem.grams[held], problem.powers, problem.counts[held]
-    swapped = keys.copy()
-    swapped[:, [one, other]] = keys[:, [other, one]]
-    before = problem.table[keys[:, grams] @ powers] @ counts
-    return problem.table[swapped[:, grams] @ powers] @ counts - before
-
-
 def _swapped(
     problem: _Problem, keys: Int[ndarray, "R S"], heat: float, rng: np.random.Generator
 ) -> bool:
     """Try all swaps of two symbols, in place. Whether any key changed."""
     changed = False
-    opened = np.flatnonzero(problem.fixed < 0)
-    pairs = [pair for pair in combinations(opened.tolist(), 2) if problem.size[pair[0]] > 0]
-    for place in rng.permutation(len(pairs)):
-        one, other = pairs[place]
-        gain = _swaps(problem, keys, one, other)
+    rows = np.ascontiguousarray(keys.T.astype(np.int32))
+    for place in rng.permutation(len(problem.pairs)):
+        one, other, held = problem.pairs[place]
+        grams, counts = problem.grams[held], problem.counts[held]
+        before = counts @ problem.table[_places(rows, grams, problem.n_letters)]
+        rows[[one, other]] = rows[[other, one]]
+        gain = counts @ problem.table[_places(rows, grams, problem.n_letters)] - before
         least = heat * np.log(rng.random(len(keys))) if heat > 0 else 1e-3
-        rows = np.flatnonzero(gain > least)
-        if len(rows):
-            keys[rows, one], keys[rows, other] = keys[rows, other], keys[rows, one]
-            changed = True
+        worse = gain <= least
+        rows[one, worse], rows[other, worse] = rows[other, worse], rows[one, worse]
+        changed |= not worse.all()
+    keys[:] = rows.T
     return changed
 
 
 def _solution(problem: _Problem, keys: Int[ndarray, "R S"], config: SolvingConfig) -> Solution:
     """The different keys by their scores, and how sure the best one is of each symbol."""
     table = problem.table.reshape((problem.n_letters,) * problem.order)
-    found = {key.tobytes(): Key(key, score(problem.text, key, table)) for key in keys}
-    best = max(found.values(), key=lambda one: one.score)
+    found = {key.tobytes(): key for key in keys}
+    ranked = sorted(
+        (Key(key, score(problem.text, key, table)) for key in found.values()),
+        key=lambda one: -one.score,
+    )
+    best = ranked[0]
     if config.nulls:
         best = _without_nulls(problem, best, table)
-        found[best.letters.tobytes()] = best
-    others = _neighbours(problem, best, table)
-    for key in (one for own in others for one in own):
-        if key.score > -np.inf:
-            found.setdefault(key.letters.tobytes(), key)
-    ranked = sorted(found.values(), key=lambda one: -one.score)
-    differences = [np.array([one.score - best.score for one in own]) for own in others]
+    change = _changes(problem, best, table)
+    for place in np.argsort(-change, axis=None, kind="stable")[: 2 * config.n_best]:
+        symbol, other = np.unravel_index(place, change.shape)
+        if np.isfinite(change[symbol, other]):
+            letters = _changed(problem, best.letters, int(symbol), int(other))
+            ranked.append(Key(letters, best.score + float(change[symbol, other])))
+    different = {one.letters.tobytes(): one for one in sorted(ranked, key=lambda one: one.score)}
+    different.pop(best.letters.tobytes(), None)
+    runners_up = [
+        _changed(problem, best.letters, symbol, int(own.argmax()))[symbol]
+        for symbol, own in enumerate(change)
+    ]
     return Solution(
-        keys=tuple([best, *(one for one in ranked if one is not best)][: config.n_best]),
-        confidence=np.array([1 / (1 + np.exp(np.minimum(one, 500)).sum()) for one in differences]),
-        margin=np.array([-one.max(initial=-np.inf) for one in differences]),
-        runner_up=np.array([
-            own[int(one.argmax())].letters[symbol] if len(own) else NULL
-            for symbol, (own, one) in enumerate(zip(others, differences, strict=True))
-        ], dtype=np.int64),
+        keys=(best, *list(different.values())[::-1][: config.n_best - 1]),
+        confidence=1 / (1 + np.exp(np.minimum(change, 500)).sum(axis=1)),
+        margin=-change.max(axis=1),
+        runner_up=np.array(runners_up, dtype=np.int64),
         agreement=(keys == best.letters).mean(axis=0),
-    )  # fmt: skip
+    )
 
 
-def _neighbours(problem: _Problem, best: Key, table: Float[ndarray, "..."]) -> list[list[Key]]:
-    """For each symbol the keys that read it otherwise: swapped, or as another letter or nothing."""
-    opened = np.flatnonzero(problem.fixed < 0)
-    answer: list[list[Key]] = [[] for _ in range(problem.n_symbols)]
+def _changed(
+    problem: _Problem, letters: Int[ndarray, " S"], symbol: int, other: int
+) -> Int[ndarray, " S"]:
+    """A key with a symbol read as another letter, or swapped with another symbol."""
+    changed = letters.copy()
+    if problem.homophones:
+        changed[symbol] = other
+    else:
+        changed[[symbol, other]] = letters[[other, symbol]]
+    return changed
+
+
+def _changes(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Float[ndarray, "S _"]:
+    """What it adds to the score to read a symbol as another letter; else to swap it with another.
+
+    −∞ for what it is, and for what it may not be.
+    """
+    opened = problem.fixed < 0
     if not problem.homophones:
-        for one, other in combinations(opened.tolist(), 2):
-            letters = best.letters.copy()
-            letters[[one, other]] = letters[[other, one]]
-            key = Key(letters, score(problem.text, letters, table))
-            answer[one].append(key)
-            answer[other].append(key)
-        return answer
-    for symbol in opened:
-        for letter in np.flatnonzero(problem.free):
-            if letter != best.letters[symbol]:
-                letters = best.letters.copy()
-                letters[symbol] = letter
-                answer[symbol].append(Key(letters, score(problem.text, letters, table)))
-    return answer
+        change = np.full((problem.n_symbols, problem.n_symbols), -np.inf)
+        rows = best.letters[:, None].astype(np.int32)
+        for one, other, held in problem.pairs:
+            grams, counts = problem.grams[held], problem.counts[held]
+            swapped = rows.copy()
+            swapped[[one, other]] = rows[[other, one]]
+            both = [_places(own, grams, problem.n_letters) for own in (rows, swapped)]
+            before, after = (float((counts @ problem.table[own])[0]) for own in both)
+            change[one, other] = change[other, one] = after - before
+        return change
+    change = np.full((problem.n_symbols, problem.n_letters), -np.inf)
+    rest, rows = _rest(problem, best.letters)
+    for symbol in np.flatnonzero(opened):
+        if best.letters[symbol] == NULL:
+            for letter in np.flatnonzero(problem.free):
+                letters = _changed(problem, best.letters, int(symbol), int(letter))
+                change[symbol, letter] = score(problem.text, letters, table) - best.score
+        else:
+            scores = _readings(rest, rows, int(symbol))[0]
+            change[symbol] = scores - scores[best.letters[symbol]]
+            change[symbol, best.letters[symbol]] = -np.inf
+    change[:, ~problem.free] = -np.inf
+    return change
 
 
-def _without_nulls(problem: _Problem, best: Key, table: Float[ndarray, "..."]) -> Key:
+def _without_nulls(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Key:
     """A key in which symbols stand for nothing, one after the other, while the score grows."""
     while True:
         tried = []
-        for symbol in np.flatnonzero((problem.fixed < 0) & (best.letters != NULL)):
-            letters = best.letters.copy()
-            letters[symbol] = NULL
-            if (letters != NULL).sum() > 1:
-                tried.append(Key(letters, score(problem.text, letters, table)))
-        likely = max(tried, key=lambda one: one.score, default=best)
-        if likely.score <= best.score:
+        opened = np.flatnonzero((problem.fixed < 0) & (best.letters != NULL))
+        for symbol in opened if len(opened) > 1 else []:
+            letters = _changed(problem, best.letters, int(symbol), NULL)
+            tried.append((score(problem.text, letters, table), int(symbol)))
+        likely, symbol = max(tried, default=(-np.inf, -1))
+        if likely <= best.score:
             return best
-        best = _polished(problem, likely, table)
+        best = Key(_changed(problem, best.letters, symbol, NULL), likely)
+        best = _polished(problem, best, table)
 
 
-def _polished(problem: _Problem, key: Key, table: Float[ndarray, "..."]) -> Key:
-    """The other symbols read anew, with the nulls taken out of the text."""
-    nulls = key.letters == NULL
-    config = SolvingConfig(order=problem.order, homophones=True)
+def _rest(problem: _Problem, letters: Int[ndarray, " S"]) -> tuple[_Problem, Int[ndarray, "1 S"]]:
+    """What is left to be read without the nulls of a key, and the key with letters for them."""
+    nulls = letters == NULL
     text = problem.text[~nulls[problem.text]]
-    if len(text) < problem.order:
-        return key
-    known = np.where(nulls, int(np.flatnonzero(problem.free)[0]), problem.fixed)
-    rest = _problem(text, problem.n_symbols, problem.table, problem.n_letters, config, known)
-    rest = replace(rest, free=problem.free)
-    rows = np.where(nulls, 0, key.letters)[None].copy()
+    anything = int(np.flatnonzero(problem.free)[0])
+    rows = np.where(nulls, anything, letters)[None].copy()
+    if not nulls.any() or len(text) < problem.order:
+        return problem, rows
+    fixed = np.where(nulls, anything, problem.fixed)
+    config = SolvingConfig(order=problem.order, homophones=True)
+    own = _problem(text, problem.n_symbols, problem.table, problem.n_letters, config, fixed)
+    return replace(own, free=problem.free), rows
+
+
+def _polished(problem: _Problem, key: Key, table: Float[ndarray, "*_"]) -> Key:
+    """The other symbols read anew, with the nulls taken out of the text."""
+    rest, rows = _rest(problem, key.letters)
     while _reread(rest, rows, 0.0, np.random.default_rng(0)):
         pass
-    letters = np.where(nulls, NULL, rows[0])
+    letters = np.where(key.letters == NULL, NULL, rows[0])
     polished = Key(letters, score(problem.text, letters, table))
     return max(key, polished, key=lambda one: one.score)
 
@@ -418,15 +459,15 @@ def _renamed(solution: Solution, own: Int[ndarray, " _"]) -> Solution:
     """A solution in the numbers that the symbols came with; own: theirs in it, −1 for none."""
     there = np.flatnonzero(own >= 0)
 
-    def back(values: ndarray, empty: float) -> ndarray:
+    def back(values: ndarray, empty: int) -> ndarray:
         found = np.full(len(own), empty, dtype=values.dtype)
         found[there] = values[own[there]]
         return found
 
     return Solution(
         keys=tuple(Key(back(key.letters, NULL), key.score) for key in solution.keys),
-        confidence=back(solution.confidence, 0.0),
-        margin=back(solution.margin, 0.0),
+        confidence=back(solution.confidence, 0),
+        margin=back(solution.margin, 0),
         runner_up=back(solution.runner_up, NULL),
-        agreement=back(solution.agreement, 0.0),
+        agreement=back(solution.agreement, 0),
     )
