@@ -20,7 +20,7 @@ FLOORS = (
     {"diffusion", "evaluation", "text_evaluation"},
     {"baselines"},
     {"mining", "typewriter"},
-    {"palaeography"},
+    {"palaeography", "ciphers"},
     {"exports"},
     {"report", "cost"},
     {
@@ -33,6 +33,7 @@ FLOORS = (
         "segmentation",
         "typewriting",
         "typewriting_report",
+        "deciphering",
     },
     {
         "methods",

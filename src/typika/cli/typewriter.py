@@ -13,6 +13,7 @@ from typika.cli.adapt import adapt
 from typika.cli.compare_scripts import compare
 from typika.cli.export import export
 from typika.cli.letterforms import allographs, measure
+from typika.cli.decipher import decipher
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -173,3 +174,4 @@ app.command(compare)
 app.command(export)
 app.command(allographs)
 app.command(measure)
+app.command(decipher)
