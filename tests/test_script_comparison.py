@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from typika import script_comparison
+from typika.cli import main
 from typika.errors import ConfigError
 from typika.palaeography.records import Instances
 from typika.palaeography.units import ComparisonConfig
 from typika.run import Run, Stage
-from typika.script_comparison import compare, compare_groups
+from typika.script_comparison import ComparedRun, compare, compare_groups
 from typika.typewriter.stages import TypewriterConfig
 
 sys.path.insert(0, str(Path(__file__).parent / "palaeography"))
@@ -105,3 +107,22 @@ def test_a_run_without_instances_is_told_what_to_do(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigError, match="typewriter adapt"):
         compare(tmp_path / "run", "script")
+
+
+def test_the_command_says_what_was_found(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = {}
+
+    def quick(folder: Path, groups: str, **settings: object) -> ComparedRun:
+        asked.update(settings)
+        return compare(folder, groups, config=CONFIG)
+
+    monkeypatch.setattr(script_comparison, "compare", quick)
+    main(["typewriter", "compare", str(run), "--groups", "script", "--between", "north",
+          "--between", "west"])  # fmt: skip
+    assert asked["between"] == ("north", "west")
+    assert asked["ink"] == "instances"
+    out = capsys.readouterr().out
+    assert "letters differ (documents compared)" in out
+    assert "first axis and dates" in out
