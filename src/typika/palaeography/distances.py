@@ -28,7 +28,7 @@ ENDS = (2.5, 97.5)  # percentiles of an interval
 BLOCK = 512  # permutations at once
 
 
-def l2(one: Float[ndarray, "h w"], other: Float[ndarray, "h w"]) -> float:
+def l2(one: Float[ndarray, "*p"], other: Float[ndarray, "*p"]) -> float:
     """‖one − other‖₂ of two images in [0, 1]."""
     return float(np.linalg.norm(one - other))
 

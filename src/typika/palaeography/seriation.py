@@ -158,24 +158,26 @@ def carriers(
 ) -> tuple[Float[ndarray, "K h w"], Float[ndarray, " K"]]:
     """What changes along an axis, in ink a standard deviation of it; each letter's share of that.
 
-    The share is of the squares, in units of what is usual for the letter and less noise.
+    The share is of the squares, in units of what is usual for the letter, less what a letter that
+    has nothing to do with the axis would have by chance.
     """
     along, carried = [], []
     deviation = axis.std() or 1.0
     for own in means:
         known = own.known[kept]
-        value, noise = own.value[kept][known], own.noise[kept][known]
+        value = own.value[kept][known]
+        value = value - value.mean(axis=0)
         place = (axis[known] - axis[known].mean()) / deviation if known.any() else axis[known]
-        total = (place**2).sum()
-        if len(place) < 3 or total <= 0:
+        total, usual = (place**2).sum(), (value**2).sum() / max(len(value), 1)
+        if len(place) < 3 or total <= 0 or usual <= 0:
             along.append(np.zeros(own.near.shape))
             carried.append(0.0)
             continue
-        slope = place @ (value - value.mean(axis=0)) / total
+        slope = place @ value / total
         along.append(own.picture(slope))
-        usual = ((value - value.mean(axis=0)) ** 2).sum() / len(value)
-        square = (slope**2).sum() - (place**2) @ noise / total**2
-        carried.append(max(float(square), 0.0) / usual * known.mean() if usual > 0 else 0.0)
+        chance = ((value - place[:, None] * slope) ** 2).sum() / (len(place) - 2) / total
+        square = max(float((slope**2).sum() - chance), 0.0)
+        carried.append(square / usual * known.mean())
     share = np.array(carried)
     return np.stack(along), share / share.sum() if share.sum() > 0 else share
 

@@ -70,7 +70,8 @@ def apart(means: Sequence[Means]) -> Apart:
         square.append((plain - less) / _usual(own, plain))
         weight.append(_weight(own))
     both = np.stack(weight)
-    return Apart(np.where(both > 0, np.stack(square), 0), both)
+    apart_from_itself = (both > 0) & ~np.eye(both.shape[1], dtype=bool)
+    return Apart(np.where(apart_from_itself, np.stack(square), 0), both)
 
 
 def resampled(

@@ -149,13 +149,13 @@ class Means:
     count: Int[ndarray, " D"]
     known: Bool[ndarray, " D"]
 
-    def picture(self, values: Float[ndarray, "*n p"], beyond: float = 0) -> ndarray:
+    def picture(self, values: Float[ndarray, "*n p"], beyond: float = 0.0) -> ndarray:
         """Values of the pixels compared as images: (..., h, w), `beyond` elsewhere."""
         return picture(self.near, values, beyond)
 
 
 def picture(
-    near: Float[ndarray, "h w"], values: Float[ndarray, "*n p"], beyond: float = 0
+    near: Float[ndarray, "h w"], values: Float[ndarray, "*n p"], beyond: float = 0.0
 ) -> ndarray:
     """Values of the pixels where a mask counts as images: (..., h, w), `beyond` elsewhere."""
     image = np.full((*values.shape[:-1], *near.shape), float(beyond))

@@ -219,23 +219,23 @@ def _sigma(found: Spread) -> Any:
 
 def _tree(found: Tree) -> Any:
     """The dendrogram from left to right, the support of each branch at its join."""
-    from scipy.cluster.hierarchy import dendrogram
+    from scipy.cluster.hierarchy import leaves_list
 
-    drawn = dendrogram(found.linkage, no_plot=True)
-    height = 0.24 * len(found.documents) + 1.2
+    leaves = leaves_list(found.linkage).tolist()
+    height = 0.24 * len(leaves) + 1.2
     figure = _figure(8, height)
     axes = figure.add_axes((0.05, 0.55 / height, 0.67, 1 - 1.0 / height))
-    support = {round(float(row[2]), 9): share
-               for row, share in zip(found.linkage, found.support, strict=True)}  # fmt: skip
-    for across, along in zip(drawn["icoord"], drawn["dcoord"], strict=True):
-        axes.plot(along, across, color="#444444", linewidth=1)
-        share = support[round(float(along[1]), 9)]
-        axes.text(along[1], (across[0] + across[3]) / 2, f" {100 * share:.0f}", fontsize=6,
-                  va="center", color="#444444")  # fmt: skip
+    spots = [(0.0, float(leaves.index(leaf))) for leaf in range(len(leaves))]  # distance, row
+    for (one, other, along, _), share in zip(found.linkage, found.support, strict=True):
+        (near, below), (far, above) = spots[int(one)], spots[int(other)]
+        joint = ([near, along, along, far], [below, below, above, above])
+        axes.plot(*joint, color="#444444", linewidth=1)
+        spots.append((float(along), (below + above) / 2))
+        axes.text(*spots[-1], f" {100 * share:.0f}", fontsize=6, va="center", color="#444444")
     colours = _colours(found.group)
-    for place, leaf in enumerate(drawn["leaves"]):
+    for place, leaf in enumerate(leaves):
         text = f"{found.documents[leaf]}  {found.group[leaf]}"
-        axes.text(-0.01 * found.linkage[-1, 2], 10 * place + 5, drawable(text, 44), fontsize=7,
+        axes.text(-0.01 * found.linkage[-1, 2], place, drawable(text, 44), fontsize=7,
                   va="center", color=_shade(colours[found.group[leaf]]), **TEXT)  # fmt: skip
     axes.invert_xaxis()
     axes.set_yticks([])
