@@ -10,12 +10,44 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
-        "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
-        "agreement", "tiny", "planted", "whole_path", "bias_trained", "gpu", "allographs", "typewriter_step",
-        "typewriter_ablations", "typewriter_unsupervised", "typewriter_print",
-        "typewriter_books", "typewriter_caroline", "typewriter_demo", "script_types",
-        "caroline_dates")  # fmt: skip
+SLOW = (
+    "demo",
+    "artefacts",
+    "clusters",
+    "tiles",
+    "steel",
+    "xrays",
+    "significance",
+    "doersch",
+    "contrast",
+    "translation",
+    "trends",
+    "bias",
+    "rare",
+    "along",
+    "scaling",
+    "estimator",
+    "agreement",
+    "tiny",
+    "planted",
+    "whole_path",
+    "bias_trained",
+    "gpu",
+    "typewriter_step",
+    "typewriter_ablations",
+    "typewriter_unsupervised",
+    "typewriter_print",
+    "typewriter_books",
+    "typewriter_caroline",
+    "typewriter_semi",
+    "typewriter_demo",
+    "adaptation",
+    "script_types",
+    "caroline_dates",
+    "allographs",
+    "xml_round_trip",
+    "cipher",
+)
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement
 
 from typika.exports._xml import XSI, Names, as_bytes, attributes, clean, share, whole
-from typika.exports.pages import Block, Box, Glyph, Line, Page, Points, Word, box_of
+from typika.exports.pages import Block, Box, Glyph, Line, Page, Points, Word, box_of, upright
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
 SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-2.xsd"
@@ -99,9 +99,8 @@ def _word(line: Element, word: Word, page: Page) -> None:
 def _glyph(word: Element, glyph: Glyph, page: Page) -> None:
     written = attributes(CONTENT=glyph.character, GC=share(glyph.confidence))
     element = SubElement(word, "Glyph", written | _box(glyph.corners, page))
-    left, top, right, bottom = box_of(glyph.corners, page.width, page.height)
-    upright = (left, top), (right, top), (right, bottom), (left, bottom)
-    away = (abs(a - b) for one, other in zip(glyph.corners, upright, strict=True)
+    box = upright(box_of(glyph.corners, page.width, page.height))
+    away = (abs(a - b) for one, other in zip(glyph.corners, box, strict=True)
             for a, b in zip(one, other, strict=True))  # fmt: skip
     if max(away) > _LEVEL:
         _shape(element, glyph.corners)

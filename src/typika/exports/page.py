@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement
 
 from typika.exports._xml import XSI, Names, as_bytes, attributes, clean, share, whole
-from typika.exports.pages import Block, Glyph, Line, Page, Points, Word, box_of
+from typika.exports.pages import Block, Glyph, Line, Page, Points, Word, box_of, upright
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 SCHEMA = f"{NAMESPACE}/pagecontent.xsd"
@@ -101,5 +101,4 @@ def _coords(element: Element, points: Points) -> None:
 
 
 def _rectangle(points: Points, page: Page) -> Points:
-    left, top, right, bottom = box_of(points, page.width, page.height)
-    return (left, top), (right, top), (right, bottom), (left, bottom)
+    return upright(box_of(points, page.width, page.height))

@@ -174,9 +174,10 @@ def _line(place: Place, text: str, kind: str, rows: Sequence[Row]) -> Line:
         for row in sorted(rows, key=lambda row: row["place"])
     ]
     width, height = place.size
+    polygon: Points
     if place.page_file is None:
         name = "line"
-        polygon: Points = ((0, 0), (width, 0), (width, height), (0, height))
+        polygon = upright((0, 0, width, height))
     else:
         name = place.line_id.removeprefix(f"{place.page_file}#")
         polygon = place.polygon or ()
@@ -227,3 +228,9 @@ def box_of(points: Points, width: int, height: int) -> Box:
     right, bottom = (int(np.clip(round(float(side.max())), low + 1, most))
                      for side, low, most in ((x, left, width), (y, top, height)))  # fmt: skip
     return left, top, right, bottom
+
+
+def upright(box: Box) -> Points:
+    """The corners of a box: top left, top right, bottom right, bottom left."""
+    left, top, right, bottom = map(float, box)
+    return (left, top), (right, top), (right, bottom), (left, bottom)

@@ -9,6 +9,9 @@ import unicodedata
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from jaxtyping import Float
+from numpy import ndarray
+
 from typika.exports._xml import clean
 from typika.exports.hand import Hand
 from typika.exports.outlines import Curve, moved, outline
@@ -80,7 +83,7 @@ def _closed(curve: Curve) -> str:
     return f"M{start} {pieces} Z"
 
 
-def _point(point: Sequence[float]) -> str:
+def _point(point: Float[ndarray, " 2"]) -> str:
     return f"{round(float(point[0]), DECIMALS):g},{round(float(point[1]), DECIMALS):g}"
 
 
