@@ -99,6 +99,8 @@ class _State:
     table_bits: float
 
     def symbols(self) -> Int[ndarray, " n"]:
+        if not self.spellings:
+            return self.tokens
         return np.where(self.tokens == END, END, self.symbol[self.tokens])
 
 
