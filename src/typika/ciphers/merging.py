@@ -99,6 +99,8 @@ class _State:
     table_bits: float
 
     def symbols(self) -> Int[ndarray, " n"]:
+        if not self.spellings:
+            return self.tokens
         return np.where(self.tokens == END, END, self.symbol[self.tokens])
 
 
@@ -137,7 +139,7 @@ def description(symbols: Int[ndarray, " n"], spelt: Int[ndarray, " n"]) -> float
     used, how_often = np.unique(spelt[spelt != END], return_counts=True)
     places = np.array([np.flatnonzero(spelt == one)[0] for one in used], dtype=int)
     owner = codes[places] if len(places) else places
-    own = np.bincount(owner, how_often, n_kinds)
+    own = np.bincount(owner, how_often, n_kinds).astype(float)
     kinds = np.bincount(owner, minlength=n_kinds)
     several = kinds > 1
     nats += _chosen(own[several] + kinds[several] - 1, kinds[several] - 1).sum()

@@ -32,11 +32,14 @@ class ReadingConfig:
     n_rounds: int = 0  # of expectation maximisation
     misread: float = 0.005  # share of symbols that are any other, at first
     nulls: float = 0.005  # share of symbols that stand for nothing, at first
+    weight: float = 0.7  # exponent of the language's chances, which are surer than they should be
     trust: float = 2.0  # how often more the key counts than what is learned
 
     def __post_init__(self) -> None:
         if self.n_rounds < 0 or self.trust < 0:
             raise ConfigError(f"n_rounds={self.n_rounds}, trust={self.trust}: need 0 or more")
+        if not 0 < self.weight <= 1:
+            raise ConfigError(f"weight={self.weight}: need more than 0, and 1 at most")
         if not 0 < self.misread < 1 or not 0 <= self.nulls < 1:
             raise ConfigError(
                 f"misread={self.misread}, nulls={self.nulls}: need shares between 0 and 1, and "
@@ -86,7 +89,7 @@ def read_in_context(
         raise DataError(f"symbol {int(text.max())}: the key has {len(key.letters)} symbols")
     writing = written_by(text, key, len(model.alphabet), config, fixed)
     first, told = writing, []
-    table = np.exp(_trigrams(model))
+    table = np.exp(config.weight * _trigrams(model))
     for _ in range(config.n_rounds):
         counts = expected(text, writing, table)
         told.append(float(counts.log_likelihood[0]))
