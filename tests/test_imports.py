@@ -34,7 +34,7 @@ FLOORS = (
         "typewriting",
         "typewriting_report",
     },
-    {"methods", "trajectory", "biases"},
+    {"methods", "trajectory", "biases", "adaptations"},
     {"demonstration", "typewriter_demonstration", "palaeographing"},
     {"cli"},
     {"__main__"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from typika.cli.adapt import adapt
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -162,3 +163,6 @@ def demo(folder: Path = Path("typewriter-demo"), *, seed: int = 0) -> None:
 
 def _show_end(run: TypewriterRun, started: float) -> None:
     say(f"done in {duration(time.monotonic() - started)}; tables in {run.folder}")
+
+
+app.command(adapt)

@@ -20,12 +20,14 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow as pa
 from PIL import Image
 
 from typika.collection._decode import Unreadable, decode_bytes, read_bytes
 from typika.collection._files import Skipped, natural_order
 from typika.collection._frame import Frame
-from typika.collection._line_records import Cut, TextLine
+from typika.collection._line_columns import Metadata
+from typika.collection._line_records import Candidate, Cut, TextLine
 from typika.collection._line_scan import LAYOUTS, Source, read_lines
 from typika.collection._straighten import (
     LineImage,
@@ -48,6 +50,7 @@ __all__ = [
     "Skipped",
     "Source",
     "TextLine",
+    "joined",
 ]
 
 
@@ -209,6 +212,28 @@ class LineCollection:
         if column not in self.columns:
             listed = ", ".join(self.columns) or "none"
             raise ConfigError(f"column {column!r}: the lines have none; choose one of {listed}")
+
+
+def joined(table: pa.Table, metadata: Path) -> tuple[pa.Table, list[str]]:
+    """A table with a row a line and the further columns of a table of metadata, and remarks.
+
+    table: line_id, file_name and text columns. A column that is there already and says something
+    else keeps its name, and the new one gets a `_` appended.
+
+    Raises:
+        DataError: the metadata cannot be read or does not tell what its rows are of.
+    """
+    own = [name for name in table.column_names if pa.types.is_string(table[name].type)]
+    rows = [{name: value or "" for name, value in row.items()}
+            for row in table.select(own).to_pylist()]  # fmt: skip
+    candidates = [
+        Candidate(line_id=row["line_id"], file_name=row["file_name"], text=None) for row in rows
+    ]
+    found, remarks = Metadata(metadata).join(candidates, rows)
+    for name in found[0] if found else ():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([row[name] for row in found]))
+    return table, remarks
 
 
 def _numbers(cut: Cut) -> list[object]:
