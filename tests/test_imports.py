@@ -33,6 +33,7 @@ FLOORS = (
         "segmentation",
         "typewriting",
         "typewriting_report",
+        "atlas",
     },
     {"methods", "trajectory", "biases", "adaptations"},
     {"demonstration", "typewriter_demonstration", "palaeographing"},

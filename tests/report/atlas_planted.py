@@ -23,7 +23,14 @@ from typika.palaeography.comparison_records import (
 from typika.palaeography.records import Instances, Letter, Prototypes
 from typika.report.atlas_records import AtlasInputs
 
-SCRIPTS = {"a1": "north", "a2": "north", "a3": "north", "b1": "south", "b2": "south", "b3": "south"}
+SCRIPTS = {
+    "a1": "north",
+    "a2": "north",
+    "a3": "north",
+    "b1": "south",
+    "b2": "south",
+    "b3": "south",
+}
 YEARS = dict(zip(SCRIPTS, (810.0, 830.0, 1000.0, 900.0, None, 1100.0), strict=True))
 FACES = {"north": "times", "south": "modern"}
 FEW = 5
@@ -76,7 +83,8 @@ def compared(documents: Prototypes, scripts: Prototypes) -> Comparison:
     away = np.abs(scripts.ink[1] - scripts.ink[0])
     pair = Differences(
         first=first, second=second, unit="document", level=0.05, letters=letters,
-        units=np.full((k, 2), 3), count=np.full((k, 2), 18), ink=scripts.ink[:2].transpose(1, 0, 2, 3),
+        units=np.full((k, 2), 3), count=np.full((k, 2), 18),
+        ink=scripts.ink[:2].transpose(1, 0, 2, 3),
         map=scripts.ink[1] - scripts.ink[0], p=np.where(away > 0.2, 0.001, 1.0),
         q=np.where(away > 0.2, 0.01, 1.0), significant=away > 0.2, letter_p=np.full(k, 0.01),
         letter_q=np.full(k, 0.02), differs=np.arange(k) > 0, l2=three, l2_corrected=three,

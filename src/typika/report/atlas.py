@@ -26,6 +26,8 @@ from typika.report.atlas_instances import (
 )
 from typika.report.atlas_pictures import Pictures, ink_bytes, no_sheet
 from typika.report.atlas_records import (
+    DIFFERS,
+    UNTESTED,
     AtlasInputs,
     AtlasPage,
     CellRecord,
@@ -42,7 +44,7 @@ from typika.report.typewriter import named, spelled
 
 OWN_COLUMNS = (  # of a line or a character, not of what a group is
     "line_id", "file_name", "place", "character", "confidence", "left", "top", "right", "bottom",
-    "page_corners", "log_scale_x", "log_scale_y", "text", "width", "split",
+    "page_corners", "log_scale_x", "log_scale_y", "strength", "text", "width", "split",
 )  # fmt: skip
 CELL_BYTES = 60
 LEAST_SHARE = 0.15  # of the budget that instances have, however heavy the prototypes are
@@ -115,12 +117,14 @@ def _lead(inputs: AtlasInputs, comparisons: Sequence[ComparisonRecord]) -> Itera
         f"look in groups of lines ({', '.join(groups)})."
     )
     for one in comparisons:
-        tested = [pair for pair in one.differences if any("q =" in text for figures in pair.figures
-                                                          for text in figures)]  # fmt: skip
+        verdicts = [verdict for pair in one.differences for verdict in pair.verdict]
+        tested = [verdict for verdict in verdicts if verdict != UNTESTED]
         if tested:
-            n = sum(sum(pair.differs) for pair in tested)
-            total = sum(len(pair.order) for pair in tested)
-            yield f"Compared by {one.by}: {n:,} of {total:,} letters differ beyond chance."
+            pairs = f" in {len(one.differences):,} pairs" if len(one.differences) > 1 else ""
+            yield (
+                f"Compared by {one.by}{pairs}: {tested.count(DIFFERS):,} of {len(tested):,} "
+                "tested letters differ beyond chance."
+            )
 
 
 # ------------------------------------------------------------------------- letters and groups

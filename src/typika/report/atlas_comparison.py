@@ -20,6 +20,9 @@ from typika.palaeography.comparison_records import (
 from typika.palaeography.records import Letter
 from typika.report.atlas_pictures import Pictures, ink_bytes, signed_bytes
 from typika.report.atlas_records import (
+    CHANCE,
+    DIFFERS,
+    UNTESTED,
     AlongRecord,
     ComparisonRecord,
     DifferenceRecord,
@@ -133,17 +136,21 @@ def _difference(one: Differences, places: Places, pictures: Pictures) -> Differe
     return DifferenceRecord(
         first=one.first, second=one.second, unit=one.unit, level=float(one.level),
         order=tuple(places[one.letters[k]] for k in order),
-        differs=tuple(bool(one.differs[k]) for k in order),
+        verdict=tuple(_verdict(one, k) for k in order),
         figures=tuple(tuple(_figures(one, k)) for k in order),
         sheet=pictures.sprites(tiles.reshape(-1, height, width)),
     )  # fmt: skip
 
 
+def _verdict(one: Differences, k: int) -> str:
+    if not np.isfinite(one.letter_q[k]):
+        return UNTESTED
+    return DIFFERS if one.differs[k] else CHANCE
+
+
 def _figures(one: Differences, k: int) -> Iterator[str]:
     if np.isfinite(one.letter_q[k]):
         yield f"q = {_p(one.letter_q[k])}"
-    else:
-        yield "not tested: too few"
     if np.isfinite(one.separation[k, 0]):
         yield f"separates {one.separation[k, 0]:.2f}{_between(one.separation[k])}"
     if np.isfinite(one.l2_corrected[k, 0]):

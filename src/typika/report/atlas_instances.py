@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 
+from typika.palaeography.prototypes import distances, near_ink
 from typika.palaeography.records import Instances, Prototypes
 from typika.report.atlas_pictures import STRIP_COLUMNS, Pictures, no_sheet, strip, strip_size
 from typika.report.atlas_records import InstanceRecord, InstancesRecord
 
+ROW_BYTES = 190  # what is said of an instance
 LineOf = Callable[[str], ndarray | None]
 
 
@@ -61,7 +63,7 @@ class Ranked:
 def rank(instances: Instances, prototypes: Prototypes) -> dict[tuple[int, int], Ranked]:
     """Of every group and letter its instances, from the nearest to their mean to the farthest.
 
-    Distance is the mean of squared differences of ink over the pixels that lie on the line.
+    As for the medoid, distance counts only near the ink of the model's own sprite.
     """
     names, of_row = instances.groups(prototypes.by)
     group_of = {name: number for number, name in enumerate(prototypes.groups)}
@@ -72,25 +74,19 @@ def rank(instances: Instances, prototypes: Prototypes) -> dict[tuple[int, int], 
         if letter not in instances.letters:
             continue
         rows = np.flatnonzero(instances.letter == instances.letters.index(letter))
+        near = near_ink(prototypes.reference[k])
         for g in np.unique(own[rows]):
             if g < 0:
                 continue
             mine = rows[own[rows] == g]
-            away = _distance(instances, mine, prototypes.mean[g, k])
+            away = distances(
+                instances.ink[mine], instances.weight[mine], prototypes.mean[g, k], near
+            )
             medoid = int(prototypes.medoid[g, k])
             found[int(g), k] = Ranked(
                 medoid=medoid, outwards=mine[np.argsort(away, kind="stable")]
             )
     return found
-
-
-def _distance(
-    instances: Instances, rows: Int[ndarray, " n"], mean: Float[ndarray, "h w"]
-) -> Float[ndarray, " n"]:
-    ink = instances.ink[rows].astype(np.float32) / 255
-    weight = instances.weight[rows].astype(np.float32) / 255
-    squared: ndarray = (weight * (ink - mean) ** 2).sum((1, 2))
-    return squared / np.maximum(weight.sum((1, 2)), 1)
 
 
 def shown_rows(
@@ -126,9 +122,6 @@ def best_rung(
         if weight * total / looked_at <= budget:
             return rung
     return LADDER[-1]
-
-
-ROW_BYTES = 190  # what is said of an instance
 
 
 def instances_record(

@@ -18,7 +18,8 @@ from typika.palaeography.records import Instances, Prototypes
 PROTOTYPE, MEAN, SPREAD = "prototype", "mean", "spread"
 VIEWS = (PROTOTYPE, MEAN, SPREAD)  # of a prototype, in the order of its tiles
 REFERENCE, MASK = 0, 1  # tiles of a letter's own sheet
-MEDOID, NEAR, FAR = "medoid", "near", "far"  # why an instance is shown
+DIFFERS, CHANCE, UNTESTED = "differs", "may be chance", "not tested"
+VERDICTS = (DIFFERS, CHANCE, UNTESTED)  # on a letter of two groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,8 @@ class DifferenceRecord:
 
     order: letters of the page, best separating first. sheet: of the n-th of them the tiles 3n, 3n
     + 1 and 3n + 2: the difference (127.5 is none, 255 is ink only in the second), which pixels
-    are significant, and the mean of both. figures: of each what is said of it.
+    are significant, and the mean of both. verdict: of each one of VERDICTS; figures: what else is
+    said of it.
     """
 
     first: str
@@ -170,7 +172,7 @@ class DifferenceRecord:
     unit: str
     level: float
     order: tuple[int, ...]
-    differs: tuple[bool, ...]
+    verdict: tuple[str, ...]
     figures: tuple[tuple[str, ...], ...]
     sheet: Sheet
 

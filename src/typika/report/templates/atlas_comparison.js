@@ -13,7 +13,7 @@ function differenceCard(pair, n) {
   const mean = make("canvas", { role: "img", "aria-label": `${letterName(letter)}: mean of both`, width: page.width, height: page.height });
   drawDifference(map, pair.sheet, n);
   drawTile(mean, pair.sheet, 3 * n + 2);
-  return make("li", {}, make("h4", {}, make("bdi", { textContent: letterName(letter) }), make("span", { className: "flag", textContent: pair.differs[n] ? "differs" : "not shown" })),
+  return make("li", {}, make("h4", {}, make("bdi", { textContent: letterName(letter) }), make("span", { className: "flag", textContent: pair.verdict[n] })),
     make("div", { className: "two" }, map, mean), ...pair.figures[n].map((text) => make("p", { textContent: text })));
 }
 
@@ -31,7 +31,7 @@ function differencesPart(comparison) {
     const rest = pair.order.length - CARDS;
     const more = make("button", { type: "button", className: "more", textContent: `${rest} more` });
     more.addEventListener("click", () => { list.append(...pair.order.slice(CARDS).map((_, n) => differenceCard(pair, n + CARDS))); more.remove(); });
-    const n = pair.differs.filter(Boolean).length;
+    const n = pair.verdict.filter((one) => one === "differs").length;
     box.replaceChildren(make("p", { className: "prose", textContent: `${n} of ${counted(pair.order.length, "letter")} differ beyond chance between ${pair.first} and ${pair.second} (q ≤ ${shown(pair.level)}). The best separating come first; beside each difference the mean of both.` }),
       legend, list, ...(rest > 0 ? [more] : []));
   };
