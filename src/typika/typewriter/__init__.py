@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "adapt": "typika.adaptations",
+    "atlas": "typika.atlas",
     "configure": "typika.typewriting",
     "evaluate": "typika.typewriting",
     "fit": "typika.typewriting",
@@ -24,6 +25,7 @@ __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
     from typika.adaptations import adapt as adapt
+    from typika.atlas import atlas as atlas
     from typika.typewriting import configure as configure
     from typika.typewriting import evaluate as evaluate
     from typika.typewriting import fit as fit

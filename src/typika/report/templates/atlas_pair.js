@@ -186,7 +186,8 @@ function evidenceOf(slot) {
 function whereOf(row) {
   const box = row.page ? `, ${row.page[0]}, ${row.page[1]} to ${row.page[2]}, ${row.page[3]} on the image` : "";
   const sure = row.confidence === null ? "" : `, ${Math.round(100 * row.confidence)} % sure`;
-  return `character ${row.place + 1} of line ${row.line}${box}${sure}`;
+  const line = row.file.replace(/\.[^./]*$/, "") === row.line ? "" : ` of line ${row.line}`;
+  return `character ${row.place + 1}${line}${box}${sure}`;
 }
 
 function instanceItem(slot, words, place, row) {
