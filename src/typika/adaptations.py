@@ -165,7 +165,7 @@ class Adapting:
     def gather(self) -> None:
         """The stage `instances`."""
         causes: dict[str, Any] = {name: self.run.output_digest(name) for name in READ_STAGES}
-        if self.metadata is not None:
+        if self.metadata is not None and self.columns.num_rows:  # it can be read
             causes["metadata"] = file_digest(self.metadata)
 
         def compute() -> None:

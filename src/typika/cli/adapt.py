@@ -43,6 +43,8 @@ def adapt(
     for column in by:
         found = made.prototypes(column)
         flagged = sum(flag != "" for row in found.flag for flag in row)
-        print(f"{column}\t{len(found.groups)} groups\t{found.count.sum()} instances\t"
-              f"{flagged} of {found.count.size} prototypes flagged\t{made.sheet(column)}")  # fmt: skip
+        print(
+            f"{column}\t{len(found.groups)} groups\t{found.count.sum()} instances\t"
+            f"{flagged} of {found.count.size} prototypes flagged\t{made.sheet(column)}"
+        )
     say(f"done in {duration(time.monotonic() - started)}; prototypes in {run}")

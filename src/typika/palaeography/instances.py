@@ -33,7 +33,7 @@ SEEN = ("log_scale_x", "log_scale_y", "strength")  # what the model says of how 
 
 
 def letters_of(alphabet: Alphabet, forms: int) -> tuple[Letter, ...]:
-    """The letters that a typewriter types, in alphabetical order: all its symbols but the space."""
+    """The letters that a typewriter types, in alphabetical order; a space is none."""
     characters = [one for n, one in enumerate(alphabet.symbols) if n != alphabet.space]
     return tuple(sorted(Letter(one, form) for one in characters for form in range(forms)))
 

@@ -43,8 +43,8 @@ class PublishedAdaptation:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or self.learning_rate <= 0:
             raise ConfigError(
-                f"steps={self.steps}, learning_rate={self.learning_rate}, batch={self.batch}: need "
-                "0 steps or more, a rate above 0 and a line at least"
+                f"steps={self.steps}, learning_rate={self.learning_rate}, batch={self.batch}: "
+                "need 0 steps or more, a rate above 0 and a line at least"
             )
 
 
