@@ -31,6 +31,7 @@ FLOORS = (
         "translation",
         "cotypicality",
         "segmentation",
+        "script_comparison",
         "typewriting",
         "typewriting_report",
         "atlas",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from typika.cli.adapt import adapt
+from typika.cli.compare_scripts import compare
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -166,3 +167,4 @@ def _show_end(run: TypewriterRun, started: float) -> None:
 
 
 app.command(adapt)
+app.command(compare)
