@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "report"))
 from atlas_planted import compared, planted, prototypes
 
-from typika.atlas import ATLAS, Adapted, atlas, has_prototypes, middle_year
+from typika.atlas import ATLAS, Adapted, atlas, has_prototypes
 from typika.errors import ConfigError
 from typika.run import Run
 from typika.tables import write_parquet
@@ -37,7 +37,7 @@ def adapted(tmp_path: Path) -> Path:
     documents, scripts = prototypes(given, "document"), prototypes(given, "script")
     for one in (documents, scripts):
         one.save(folder / "prototypes" / one.by)
-    compared(documents, scripts).save(folder / "comparisons" / "script")
+    compared(documents, scripts).save(folder / "comparison" / "script")
     write_parquet(pa.table({"letter": ["a"], "purity": [0.5], "pixels": [[1.0]]}),
                   folder / "allographs" / "forms_by_document.parquet")  # fmt: skip
     write_parquet(
@@ -87,7 +87,7 @@ def test_the_atlas_is_written_once_until_something_changes(adapted: Path) -> Non
 def test_prototypes_alone_make_an_atlas(adapted: Path) -> None:
     import shutil
 
-    for name in ("instances", "comparisons", "allographs", "measures", "lines"):
+    for name in ("instances", "comparison", "allographs", "measures", "lines"):
         shutil.rmtree(adapted / name)
     inputs = Adapted(Run.read(adapted)).inputs()
     assert inputs.instances is None
@@ -106,12 +106,3 @@ def test_a_run_without_prototypes_says_what_to_do(adapted: Path, tmp_path: Path)
     assert has_prototypes(adapted)
     with pytest.raises(ConfigError, match="typika typewriter adapt"):
         atlas(other)
-
-
-@pytest.mark.parametrize(
-    ("written", "year"),
-    [("818", 818), ("790-810", 800), ("1100-1199?", 1149.5), ("", None), ("s. ix", None),
-     ("Clm 14510", None), ("c. 1049–1075", 1062)],
-)  # fmt: skip
-def test_the_middle_of_a_date(written: str, year: float | None) -> None:
-    assert middle_year(written) == year

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typika.errors import ConfigError
 from typika.files import sample_digest
 from typika.palaeography.comparison_records import MEANING as COMPARED
 from typika.palaeography.comparison_records import Comparison
+from typika.palaeography.dates import year
 from typika.palaeography.prototypes import FEWEST, own_region
 from typika.palaeography.records import MEANING, Instances, Prototypes
 from typika.parallel import one_thread
@@ -33,10 +33,9 @@ from typika.typewriter.prepared import Prepared
 from typika.typewriter.stages import PREPARED, TypewriterConfig
 
 ATLAS = "atlas.html"
-INSTANCES, PROTOTYPES, COMPARISONS = "instances", "prototypes", "comparisons"
+INSTANCES, PROTOTYPES, COMPARISON = "instances", "prototypes", "comparison"
 TABLES = ("allographs", "measures")  # folders of tables that other stages write
 DATE = "date"  # a column of the collection
-YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 
 
 def atlas(run: str | Path) -> Path:
@@ -107,7 +106,7 @@ class Adapted:
 
     def causes(self) -> dict[str, Any]:
         """What decides the page: all files that it is made of, by their digests."""
-        folders = (INSTANCES, PROTOTYPES, COMPARISONS, *TABLES, PREPARED)
+        folders = (INSTANCES, PROTOTYPES, COMPARISON, *TABLES, PREPARED)
         files = [path for name in folders for path in sorted(self.run.path(name).rglob("*"))
                  if path.is_file() and not path.name.startswith(".")]  # fmt: skip
         digests = {path.relative_to(self.run.folder).as_posix(): sample_digest(path)
@@ -134,7 +133,7 @@ class Adapted:
         )
 
     def _compared(self) -> list[Path]:
-        return sorted(self.run.path(COMPARISONS).rglob(COMPARED))
+        return sorted(self.run.path(COMPARISON).rglob(COMPARED))
 
     def _masks(self) -> Float[ndarray, "K h w"]:
         return np.stack([own_region(one) for one in self.prototypes[0].reference])
@@ -143,14 +142,14 @@ class Adapted:
         """Of each group its date and the middle year, where all its lines have the same."""
         years = dict(self._compared_years(prototypes.by))
         for name, date in self._written_dates(prototypes.by).items():
-            yield name, (date, years.get(name, middle_year(date)))
+            yield name, (date, years.get(name, year(date)))
 
     def _compared_years(self, by: str) -> Iterator[tuple[str, float | None]]:
         """Years as a comparison has read them, which decides for the page."""
         for one in self.comparisons:
             if one.seriation is not None and one.documents_by == by:
-                for name, year in zip(one.seriation.documents, one.seriation.year, strict=True):
-                    yield name, float(year) if np.isfinite(year) else None
+                for name, found in zip(one.seriation.documents, one.seriation.year, strict=True):
+                    yield name, float(found) if np.isfinite(found) else None
 
     def _written_dates(self, by: str) -> dict[str, str]:
         table = self.instances.table if self.instances else None
@@ -199,12 +198,6 @@ class Adapted:
             "typika": str(manifest["typika"]),
             "Machine": f"{manifest.get('platform', '')}, Python {manifest.get('python', '')}",
         }
-
-
-def middle_year(date: str) -> float | None:
-    """The middle of a date as written: 818, 790-810, 1100-1199?; None where it has no year."""
-    years = [float(found) for found in YEAR.findall(date)[:2]]
-    return sum(years) / len(years) if years else None
 
 
 def _titled(parts: tuple[str, ...]) -> str:
