@@ -45,13 +45,20 @@ async function spreadOf(letter) {
   return total;
 }
 
+/** Letters before signs, small ones before capitals. */
+function byAlphabet(one, other) {
+  const [a, b] = [letterName(one), letterName(other)];
+  const sign = (text) => Number(!/^\p{L}/u.test(text));
+  return sign(a) - sign(b) || a.localeCompare(b, "en", { caseFirst: "lower" }) || one - other;
+}
+
 async function orderedRows(order) {
-  const all = page.letters.map((_, letter) => letter);
+  const all = page.letters.map((_, letter) => letter).sort(byAlphabet);
   if (order === "alphabet") return all;
   const own = groupingNow();
   const value = order === "count" ? all.map((letter) => sum(own.cells.map((row) => row[letter].count)))
     : await Promise.all(all.map(spreadOf));
-  return all.sort((a, b) => value[b] - value[a] || a - b);
+  return all.sort((a, b) => value[b] - value[a] || byAlphabet(a, b));
 }
 
 const cellsInSight = new IntersectionObserver((entries) => {

@@ -97,7 +97,7 @@ async function showTogether() {
   if (mode === "blinked") startBlinking(a, b);
   const far = Math.sqrt(sum(Array.from(a, (value, i) => (value - b[i]) ** 2)));
   const doubts = slots.map(cellOf).filter(({ flag }) => flag).length;
-  said.textContent = `${names[0]}; ${names[1]}. Distance ${shown(far)}.${doubts ? " Not both are to be relied upon: see the flags." : ""}`;
+  said.textContent = `${names[0]}; ${names[1]}. Distance ${shown(far)}.${doubts ? " Not both can be relied upon: see their flags." : ""}`;
   canvas.dataset.distance = far.toFixed(4);
   canvas.dataset.mode = mode;
 }
@@ -179,13 +179,13 @@ function evidenceOf(slot) {
   const lists = parts.filter(([, own]) => own.length).flatMap(([words, own]) => [make("h4", { textContent: words }),
     make("ul", { className: "cut-list" }, ...own.map((place) => instanceItem(slot, words, place, rows[place])))]);
   return make("section", { "aria-label": describe(slot) }, head, make("p", { className: "small quiet", textContent: about }),
-    make("p", { className: "small" }, saidOf(slot), ...flag), madeOf(slot),
+    make("p", { className: "small" }, slot.group === REFERENCE || cell.flag === "absent" ? saidOf(slot) : counted(cell.count, "instance"), ...flag), madeOf(slot),
     ...(lists.length ? lists : [make("p", { className: "small quiet", textContent: slot.group === REFERENCE ? "Its instances are those of all groups." : "No instance is in this page." })]));
 }
 
 function whereOf(row) {
-  const box = row.page ? `, ${row.page[0]}, ${row.page[1]} to ${row.page[2]}, ${row.page[3]} on the image` : "";
-  const sure = row.confidence === null ? "" : `, ${Math.round(100 * row.confidence)} % sure`;
+  const box = row.page ? `; on the image x ${row.page[0]} to ${row.page[2]}, y ${row.page[1]} to ${row.page[3]}` : "";
+  const sure = row.confidence === null ? "" : `; ${Math.round(100 * row.confidence)} % sure`;
   const line = row.file.replace(/\.[^./]*$/, "") === row.line ? "" : ` of line ${row.line}`;
   return `character ${row.place + 1}${line}${box}${sure}`;
 }
