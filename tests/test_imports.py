@@ -34,6 +34,7 @@ FLOORS = (
         "typewriting",
         "typewriting_report",
         "deciphering",
+        "atlas",
     },
     {
         "methods",
@@ -42,9 +43,7 @@ FLOORS = (
         "adaptations",
         "exporting",
         "letterforms",
-        "deciphering",
         "script_comparison",
-        "atlas",
     },
     {"demonstration", "typewriter_demonstration"},
     {"cli"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "adapt": "typika.adaptations",
     "allographs": "typika.letterforms",
+    "atlas": "typika.atlas",
     "configure": "typika.typewriting",
     "evaluate": "typika.typewriting",
     "fit": "typika.typewriting",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typika.adaptations import adapt as adapt
     from typika.letterforms import allographs as allographs
     from typika.letterforms import measure as measure
+    from typika.atlas import atlas as atlas
     from typika.typewriting import configure as configure
     from typika.typewriting import evaluate as evaluate
     from typika.typewriting import fit as fit
