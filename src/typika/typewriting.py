@@ -14,7 +14,7 @@ import pyarrow as pa
 from typika import config as settings
 from typika import ranks, typewriting_report
 from typika.atlas import atlas, has_prototypes
-from typika.collection.lines import LineCollection
+from typika.collection.lines import LineCollection, reasons
 from typika.console import say
 from typika.errors import ConfigError, DataError
 from typika.files import safe_name, write_text
@@ -127,6 +127,7 @@ def plan(lines: str | Path, config: TypewriterConfig) -> list[str]:
         f"{len(collection.skipped)} left out",
         f"symbols: {symbols}",
         f"training steps: {config.training.n_steps(len(collection))}",
+        *(f"left out: {example}" for example in reasons(collection.skipped)),
         *collection.notes,
         *collection.alphabet.notes,
     ]

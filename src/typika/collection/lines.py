@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -109,8 +109,8 @@ class LineCollection:
         root = path if path.is_dir() else path.parent
         lines, skipped = tuple(found.lines), tuple(sorted(set(found.skipped)))
         if not lines:
-            first = f"; the first: {skipped[0].file_name}: {skipped[0].reason}" if skipped else ""
-            raise DataError(f"{path}: no usable text line ({len(skipped)} skipped{first})")
+            examples = "".join(f"\n  {example}" for example in reasons(skipped))
+            raise DataError(f"{path}: no usable text line; {len(skipped)} skipped{examples}")
         return cls(root, lines, found.sources, skipped, tuple(found.notes))
 
     def __len__(self) -> int:
@@ -251,3 +251,10 @@ def _decode(path: Path) -> Image.Image:
         return decode_bytes(read_bytes(path), None)[0]
     except Unreadable as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def reasons(skipped: Sequence[Skipped], most: int = 3) -> list[str]:
+    """Why something was left out: of every reason the first that it holds for, by its name."""
+    firsts = {one.reason: f"{one.file_name}: {one.reason}" for one in reversed(skipped)}
+    found = sorted(firsts.values())
+    return found if len(found) <= most else [*found[:most], "..."]
