@@ -1,4 +1,4 @@
-"""Letters given further sprites: what was is read and drawn as before, and learning tells apart."""
+"""Letters given further sprites: what was is read as before, learning tells them apart."""
 
 from __future__ import annotations
 

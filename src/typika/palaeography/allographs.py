@@ -33,8 +33,9 @@ class AllographConfig:
 
     most: forms of a letter. fewest: instances of a letter, below which it is not divided.
     separation: of the parts of a division, in deviations within a part, on instances that it was
-    not fitted to. agreement: of divisions fitted to either half, beyond chance. alike: structural
-    similarity from which two forms are one. least_share: of a letter's instances, below which a
+    not fitted to. agreement: of divisions fitted to either half, beyond chance. clear: separation
+    from which halves need not agree: of three forms, they may part different ones first. alike:
+    structural similarity from which two forms are one. least_share: of a letter's instances, below which a
     form joins the one most like it. components: that instances are compared by. halves: ways of
     halving.
     """
@@ -43,6 +44,7 @@ class AllographConfig:
     fewest: int = 24
     separation: float = 3.3
     agreement: float = 0.4
+    clear: float = 4.5
     alike: float = 0.95
     least_share: float = 0.05
     components: int = 8
@@ -154,15 +156,13 @@ class _Trial:
     support: Support
 
     def passes(self, config: AllographConfig) -> bool:
-        return (
-            self.second is not None
-            and self.support.separation >= config.separation
-            and self.support.agreement >= config.agreement
-        )
+        found = self.support
+        agreed = found.separation >= config.separation and found.agreement >= config.agreement
+        return self.second is not None and (agreed or found.separation >= config.clear)
 
     @property
     def worth(self) -> float:
-        return self.support.separation * self.support.agreement if self.second is not None else -1
+        return -1.0 if self.second is None else self.support.separation * self.support.agreement
 
 
 def _divided(
