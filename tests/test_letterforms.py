@@ -52,7 +52,7 @@ def test_forms_are_written_and_can_be_given_to_the_typewriter(run: Path) -> None
         assert sheet.height > 4 * 32
     trained = load_typewriter(run / "model")
     widened = split_sprites(trained, found.prototypes)
-    assert sum(widened.model.config.forms) == trained.alphabet.size + 2
+    assert sum(widened.model.forms) == trained.alphabet.size + 2
     before = Run.read(run).manifest["stages"]["allographs"]
     again = typewriter.allographs(run, ["t", "e"], 2, config=QUICK)
     assert Run.read(run).manifest["stages"]["allographs"] == before

@@ -23,6 +23,7 @@ from typika.palaeography.records import Instances
 from typika.palaeography.residuals import prototype, residuals
 from typika.typewriter.exemplars import similarity
 
+Part = Int[ndarray, "_"]  # which of a letter's instances; parts are of different sizes
 NOTHING = Support(0.0, 1.0, 0.0)
 MOST_JUDGED = 1500  # instances, drawn, on which a division is judged
 
@@ -151,7 +152,7 @@ def forms_of(
 class _Trial:
     """A division of one part of a letter's instances, and what speaks for it."""
 
-    part: Int[ndarray, " p"]
+    part: Part
     second: ndarray | None  # which of them are of the second half; None where none is found
     support: Support
 
@@ -171,7 +172,7 @@ def _divided(
     config: AllographConfig,
     n_forms: int | None,
     rng: np.random.Generator,
-) -> tuple[list[Int[ndarray, " p"]], Support]:
+) -> tuple[list[Part], Support]:
     """Parts of the instances, and the support of the weakest division that was made."""
     trials = [_trial(np.arange(len(ink)), ink, weight, config, rng)]
     made: list[Support] = []
@@ -189,7 +190,7 @@ def _divided(
 
 
 def _trial(
-    part: Int[ndarray, " p"],
+    part: Part,
     ink: UInt8[ndarray, "n h w"],
     weight: UInt8[ndarray, "n h w"],
     config: AllographConfig,
@@ -208,11 +209,11 @@ def _trial(
 
 
 def _merged(
-    parts: list[Int[ndarray, " p"]],
+    parts: list[Part],
     ink: UInt8[ndarray, "n h w"],
     weight: UInt8[ndarray, "n h w"],
     config: AllographConfig,
-) -> list[Int[ndarray, " p"]]:
+) -> list[Part]:
     """Parts, the two most alike joined for as long as they are one or one is little used."""
     parts = list(parts)
     while len(parts) > 1:
