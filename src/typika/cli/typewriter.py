@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from typika.cli.adapt import adapt
+from typika.cli.compare_scripts import compare
+from typika.cli.export import export
 from typika.cli.letterforms import allographs, measure
+from typika.cli.decipher import decipher
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -167,5 +170,8 @@ def _show_end(run: TypewriterRun, started: float) -> None:
 
 
 app.command(adapt)
+app.command(compare)
+app.command(export)
 app.command(allographs)
 app.command(measure)
+app.command(decipher)

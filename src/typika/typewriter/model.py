@@ -37,6 +37,7 @@ CHANNELS = (16, 32, 64, 64, 96)
 WIDTH = 128  # channels of a cell's feature
 DILATIONS = (1,)  # cells between the taps of the context convolutions; more learn words by heart
 STRENGTH = 0.2  # bound of the logarithm of a character's darkness
+GLANCES = (0.0, 0.047, -0.047)  # shifts along y, of the height, that a line is read at; 0 first
 LEAST_INK = 1.0  # pixels of ink below which a sprite is no letter yet and is not centred
 
 
@@ -232,10 +233,18 @@ class Typewriter(nn.Module):
         return self.see(batch).reading
 
     def see(self, batch: LineBatch) -> Seen:
-        """What `read` gives, and what drawing goes on from."""
-        features = self.features(batch.ink_image)
+        """What `read` gives, and what drawing goes on from.
+
+        Lines are read as they lie and a little higher and lower, and what stands in a cell is the
+        geometric mean of the three; they are drawn from the first alone.
+        """
+        ink = batch.ink_image
+        features = self.features(torch.cat([_lowered(ink, share) for share in GLANCES]))
         logits = self.logits(features)
-        return Seen(batch, features, logits, self.reading(logits, batch.widths))
+        reading = self.reading(logits, batch.widths.repeat(len(GLANCES)))
+        glances = reading.log_probabilities.unflatten(0, (len(GLANCES), len(ink)))
+        own = Reading(glances.mean(0).log_softmax(2), reading.n_cells[: len(ink)])
+        return Seen(batch, features[: len(ink)], logits[: len(ink)], own)
 
     def placed(self, seen: Seen, paths: Sequence[CellPath]) -> Characters:
         """As `characters`, for lines that were seen."""
@@ -319,6 +328,12 @@ class Typewriter(nn.Module):
         source = source.clamp(0, width - 1)[:, :, None].expand_as(self.sprites)
         self.sprites.copy_(self.sprites.gather(3, source) * inside[:, :, None])
         self.offset[..., 0] += away
+
+
+def _lowered(ink: Float[Tensor, "b H W"], share: float) -> Float[Tensor, "b H W"]:
+    """Lines moved down by whole pixels, a share of their height, with paper above; or up."""
+    down = round(share * ink.shape[1])
+    return functional.pad(ink, (0, 0, down, -down))
 
 
 def _prior(forms: tuple[int, ...], n_sprites: int) -> Float[Tensor, " KL1"]:
