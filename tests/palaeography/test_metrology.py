@@ -42,9 +42,9 @@ def characters(
             else:
                 box = (pen, baseline - above * size, pen + wide * size, baseline + below * size)
             pen = box[2] + (GAP * X if one != " " else 0)
-            rows.append({"line_id": f"l{line}", "place": place, "character": one,
-                         **{side: scale * (value + move[n % 2]) for n, (side, value) in
-                            enumerate(zip(("left", "top", "right", "bottom"), box, strict=True))}})  # fmt: skip
+            moved = [scale * (value + move[n % 2]) for n, value in enumerate(box)]
+            sides = dict(zip(("left", "top", "right", "bottom"), moved, strict=True))
+            rows.append({"line_id": f"l{line}", "place": place, "character": one, **sides})
     return pa.Table.from_pylist(rows)
 
 

@@ -36,9 +36,9 @@ class AllographConfig:
     separation: of the parts of a division, in deviations within a part, on instances that it was
     not fitted to. agreement: of divisions fitted to either half, beyond chance. clear: separation
     from which halves need not agree: of three forms, they may part different ones first. alike:
-    structural similarity from which two forms are one. least_share: of a letter's instances, below which a
-    form joins the one most like it. components: that instances are compared by. halves: ways of
-    halving.
+    structural similarity from which two forms are one. least_share: of a letter's instances,
+    below which a form joins the one most like it. components: that instances are compared by.
+    halves: ways of halving.
     """
 
     most: int = 4
