@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 
 from typika.mining.significance import q_values
@@ -53,9 +53,9 @@ def by_position(
 ) -> pa.Table:
     """A row a letter of several forms, form and place in the word.
 
-    stratum: the document of every instance. share: of the letter's instances at that place. p: that
-    forms depend on the place as much as they do, by chance; q: its false discovery rate over letters
-    (Benjamini, Hochberg 1995).
+    stratum: the document of every instance. share: of the letter's instances at that place. p:
+    that forms depend on the place as much as they do, by chance; q: its false discovery rate over
+    letters (Benjamini, Hochberg 1995).
     """
     place = positions(instances)
     several = [one for one in found if len(one.prototypes) > 1]
@@ -156,5 +156,5 @@ def dependence_p(
     return (1 + at_least) / (1 + draws)
 
 
-def _share(count: int, total: Float[ndarray, " f"] | Int[ndarray, " f"]) -> float:
+def _share(count: np.integer, total: Int[ndarray, " f"]) -> float:
     return float(count / total.sum()) if total.sum() else float("nan")

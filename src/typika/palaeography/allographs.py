@@ -23,6 +23,7 @@ from typika.palaeography.records import Instances
 from typika.palaeography.residuals import prototype, residuals
 from typika.typewriter.exemplars import similarity
 
+Part = Int[ndarray, "_"]  # which of a letter's instances; parts are of different sizes
 NOTHING = Support(0.0, 1.0, 0.0)
 MOST_JUDGED = 1500  # instances, drawn, on which a division is judged
 
@@ -33,16 +34,18 @@ class AllographConfig:
 
     most: forms of a letter. fewest: instances of a letter, below which it is not divided.
     separation: of the parts of a division, in deviations within a part, on instances that it was
-    not fitted to. agreement: of divisions fitted to either half, beyond chance. alike: structural
-    similarity from which two forms are one. least_share: of a letter's instances, below which a
-    form joins the one most like it. components: that instances are compared by. halves: ways of
-    halving.
+    not fitted to. agreement: of divisions fitted to either half, beyond chance. clear: separation
+    from which halves need not agree: of three forms, they may part different ones first. alike:
+    structural similarity from which two forms are one. least_share: of a letter's instances,
+    below which a form joins the one most like it. components: that instances are compared by.
+    halves: ways of halving.
     """
 
     most: int = 4
     fewest: int = 24
     separation: float = 3.3
     agreement: float = 0.4
+    clear: float = 4.5
     alike: float = 0.95
     least_share: float = 0.05
     components: int = 8
@@ -149,20 +152,18 @@ def forms_of(
 class _Trial:
     """A division of one part of a letter's instances, and what speaks for it."""
 
-    part: Int[ndarray, " p"]
+    part: Part
     second: ndarray | None  # which of them are of the second half; None where none is found
     support: Support
 
     def passes(self, config: AllographConfig) -> bool:
-        return (
-            self.second is not None
-            and self.support.separation >= config.separation
-            and self.support.agreement >= config.agreement
-        )
+        found = self.support
+        agreed = found.separation >= config.separation and found.agreement >= config.agreement
+        return self.second is not None and (agreed or found.separation >= config.clear)
 
     @property
     def worth(self) -> float:
-        return self.support.separation * self.support.agreement if self.second is not None else -1
+        return -1.0 if self.second is None else self.support.separation * self.support.agreement
 
 
 def _divided(
@@ -171,7 +172,7 @@ def _divided(
     config: AllographConfig,
     n_forms: int | None,
     rng: np.random.Generator,
-) -> tuple[list[Int[ndarray, " p"]], Support]:
+) -> tuple[list[Part], Support]:
     """Parts of the instances, and the support of the weakest division that was made."""
     trials = [_trial(np.arange(len(ink)), ink, weight, config, rng)]
     made: list[Support] = []
@@ -189,7 +190,7 @@ def _divided(
 
 
 def _trial(
-    part: Int[ndarray, " p"],
+    part: Part,
     ink: UInt8[ndarray, "n h w"],
     weight: UInt8[ndarray, "n h w"],
     config: AllographConfig,
@@ -208,11 +209,11 @@ def _trial(
 
 
 def _merged(
-    parts: list[Int[ndarray, " p"]],
+    parts: list[Part],
     ink: UInt8[ndarray, "n h w"],
     weight: UInt8[ndarray, "n h w"],
     config: AllographConfig,
-) -> list[Int[ndarray, " p"]]:
+) -> list[Part]:
     """Parts, the two most alike joined for as long as they are one or one is little used."""
     parts = list(parts)
     while len(parts) > 1:

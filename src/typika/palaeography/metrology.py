@@ -11,7 +11,7 @@ their line, y downwards.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from typika.palaeography.strokes import slant, stroke_breadth
 
 BOX = ("left", "top", "right", "bottom")
 SPACE = " "
+SCALES = ("log_scale_x", "log_scale_y")  # how much larger than its sprite an instance is
 NEAR = 0.15  # of the median height of a box: letters that end so near to each other end alike
 OUTSIDE = 0.25  # x-heights beyond which a part of a letter is an ascender or a descender
 
@@ -138,6 +139,12 @@ def lettering(character: ndarray, box: Float[ndarray, "n 4"]) -> Lettering:
     )
 
 
+def letterings(boxes: Boxes) -> list[Lettering]:
+    """That of each group."""
+    groups = (boxes.group == number for number in range(len(boxes.groups)))
+    return [lettering(boxes.character[own], boxes.box[own]) for own in groups]
+
+
 def _by_letter(values: Float[ndarray, " n"], letter: Int[ndarray, " n"]) -> Float[ndarray, " k"]:
     return np.array([np.median(values[letter == k]) for k in range(int(letter.max()) + 1)])
 
@@ -161,8 +168,7 @@ class Observations:
 
 def measure_boxes(boxes: Boxes) -> Iterator[Observations]:
     """x-heights, aspects, widths, ascenders, descenders, gaps and word spaces."""
-    found = [lettering(boxes.character[own], boxes.box[own])
-             for own in (boxes.group == g for g in range(len(boxes.groups)))]  # fmt: skip
+    found = letterings(boxes)
     x_height = np.array([one.x_height for one in found])[boxes.group]
     left, top, right, bottom = boxes.box.T
     width, height = right - left, bottom - top
@@ -223,26 +229,21 @@ def measure_strokes(
 ) -> Iterator[Observations]:
     """Breadth and slant of strokes of some instances of every letter and group, drawn."""
     names, group = instances.groups(by)
-    place = {name: n for n, name in enumerate(boxes.groups)}
-    x_height = {g: lettering(boxes.character[boxes.group == g], boxes.box[boxes.group == g])
-                .x_height for g in range(len(boxes.groups))}  # fmt: skip
-    rows = [row for g, name in enumerate(names) if name in place
-            for row in _drawn(instances, group == g, name, config)]  # fmt: skip
-    own = np.array([place[names[group[row]]] for row in rows], dtype=np.int64)
-    character = np.array([instances.letters[instances.letter[row]].character for row in rows],
-                         dtype=object)  # fmt: skip
-    lines = {name: n for n, name in enumerate(sorted(set(instances.table["line_id"].to_pylist())))}
-    line = np.array([lines[name] for name in
-                     instances.table["line_id"].take(rows).to_pylist()], dtype=np.int64)  # fmt: skip
-    scale = np.stack([instances.table[name].take(rows).to_numpy()
-                      for name in ("log_scale_x", "log_scale_y")]).mean(axis=0)  # fmt: skip
-    ink = [own_ink(instances.ink[row : row + 1], instances.weight[row : row + 1])[0]
-           for row in rows]  # fmt: skip
-    breadth = np.array([stroke_breadth(one) for one in ink]) * np.exp(scale)
-    yield _finite(
-        "stroke", character, own, line, breadth / np.array([x_height[g] for g in own.tolist()])
-    )
-    yield _finite("slant", character, own, line, np.array([slant(one) for one in ink]))
+    number = {name: n for n, name in enumerate(boxes.groups)}
+    drawn = [(row, number[name]) for g, name in enumerate(names) if name in number
+             for row in _drawn(instances, group == g, name, config)]  # fmt: skip
+    rows = np.array([row for row, _ in drawn], dtype=np.int64)
+    own = np.array([g for _, g in drawn], dtype=np.int64)
+    table = instances.table.take(pa.array(rows))
+    line = np.unique(table["line_id"].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    scale = np.stack([table[name].to_numpy() for name in SCALES]).mean(axis=0)
+    letters = np.array([letter.character for letter in instances.letters], dtype=object)
+    item = letters[instances.letter[rows]]
+    x_heights = np.array([one.x_height for one in letterings(boxes)])[own]
+    ink = [own_ink(instances.ink[r : r + 1], instances.weight[r : r + 1])[0] for r in rows]
+    breadth = np.array([stroke_breadth(one) for one in ink]) * np.exp(scale) / x_heights
+    yield _finite("stroke", item, own, line, breadth)
+    yield _finite("slant", item, own, line, np.array([slant(one) for one in ink]))
 
 
 def _drawn(
@@ -335,13 +336,8 @@ def measures(
     ids = instances.table["line_id"].to_pylist()
     of_line = {line: names[g] for line, g in zip(ids, group.tolist(), strict=True) if g >= 0}
     boxes = Boxes.of(characters, of_line)
-    found: list[Callable[[], Iterator[Observations]]] = [
-        lambda: measure_boxes(boxes),
-        lambda: measure_strokes(instances, by, boxes, config),
-    ]
-    return pa.concat_tables(
-        [summarise(one, boxes.groups, by, config) for some in found for one in some()]
-    )
+    found = [*measure_boxes(boxes), *measure_strokes(instances, by, boxes, config)]
+    return pa.concat_tables([summarise(one, boxes.groups, by, config) for one in found])
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -26,7 +26,7 @@ def stroke_breadth(ink: Float[ndarray, "h w"]) -> float:
     darkest = float(ink.max(initial=0))
     if darkest <= 0:
         return float("nan")
-    fine = ndimage.zoom(np.pad(ink, 1), FINE, order=1, grid_mode=True, mode="constant")
+    fine = ndimage.zoom(np.pad(ink, 1), FINE, order=1, grid_mode=True, mode="grid-constant")
     away = ndimage.distance_transform_edt(fine >= EDGE * darkest)
     ridge = (away >= ndimage.maximum_filter(away, 3)) & (away >= RIDGE * away.max())
     # The distance is to the middle of the nearest cell of paper, half a cell too far.

@@ -51,8 +51,6 @@ class ModelConfig:
                     than one line in a thousand has more symbols than cells can hold.
     sprite_width:   of a sprite, as a fraction of `height`.
     sprites:        L, forms that a symbol may take.
-    forms:          of each symbol, how many of its L sprites are in use; empty: all of them
-                    (`splitting.split_sprites`).
     shift:          bounds of a sprite's shift from its cell, of `height`, along x and y.
     log_scale:      bound of the logarithm of a sprite's scale, along each axis.
     """
@@ -62,7 +60,6 @@ class ModelConfig:
     stride: int = 0
     sprite_width: float = 0.75
     sprites: int = 1
-    forms: tuple[int, ...] = ()
     shift: tuple[float, float] = (0.3, 0.15)
     log_scale: float = 0.25
 
@@ -75,8 +72,6 @@ class ModelConfig:
             raise ConfigError(f"model.sprite_width={self.sprite_width}: need 0.25 to 2")
         if self.sprites < 1:
             raise ConfigError(f"model.sprites={self.sprites}: need at least one a symbol")
-        if not all(1 <= n <= self.sprites for n in self.forms):
-            raise ConfigError(f"model.forms={self.forms}: need 1 to {self.sprites} of each symbol")
         if min(self.shift) < 0 or self.log_scale < 0:
             raise ConfigError("model.shift and model.log_scale: need bounds of at least 0")
 
@@ -141,10 +136,6 @@ class Typewriter(nn.Module):
         super().__init__()
         if not config.stride:
             raise ConfigError("model.stride=0: choose the stride before the model is built")
-        if config.forms and len(config.forms) != n_symbols:
-            raise ConfigError(
-                f"model.forms: {len(config.forms)} counts for {n_symbols} symbols; need as many"
-            )
         self.config, self.n_symbols, self.space = config, n_symbols, space
         self.encoder = Encoder(config.height, config.stride)
         self.query = nn.Linear(WIDTH, QUERY)
@@ -158,7 +149,8 @@ class Typewriter(nn.Module):
         )
         self.register_buffer("offset", torch.zeros(n_symbols, config.sprites, 2))
         self.register_buffer("size", torch.zeros(n_symbols, config.sprites, 2))
-        self.register_buffer("prior", _prior(config), persistent=False)
+        self.forms: tuple[int, ...] = ()  # of each symbol, its sprites in use; empty: all of them
+        self.register_buffer("prior", None, persistent=False)
         self.prior: Tensor | None
         self.offset: Tensor
         self.size: Tensor
@@ -178,6 +170,19 @@ class Typewriter(nn.Module):
                 self.sprites.add_(0.02 * torch.rand(self.sprites.shape, generator=generator))
             if self.space is not None:
                 self.sprites[self.space] = 0
+
+    def use(self, forms: Sequence[int]) -> None:
+        """Let each symbol have so many sprites, its first ones, and no others.
+
+        Raises ConfigError unless there are 1 to L of every symbol.
+        """
+        if len(forms) != self.n_symbols or not all(1 <= n <= self.config.sprites for n in forms):
+            raise ConfigError(
+                f"forms={tuple(forms)}: need 1 to {self.config.sprites} for each of "
+                f"{self.n_symbols} symbols"
+            )
+        self.forms = tuple(forms)
+        self.prior = _prior(self.forms, self.config.sprites).to(self.sprites.device)
 
     @property
     def height(self) -> int:
@@ -331,13 +336,11 @@ def _lowered(ink: Float[Tensor, "b H W"], share: float) -> Float[Tensor, "b H W"
     return functional.pad(ink, (0, 0, down, -down))
 
 
-def _prior(config: ModelConfig) -> Float[Tensor, " KL1"] | None:
+def _prior(forms: tuple[int, ...], n_sprites: int) -> Float[Tensor, " KL1"]:
     """−log of the forms of each sprite's symbol, −inf where it is not in use, 0 for the blank."""
-    if not config.forms:
-        return None
-    forms = torch.tensor(config.forms)[:, None]
-    used = torch.arange(config.sprites) < forms
-    prior = torch.where(used, -forms.to(torch.float32).log(), -torch.inf)
+    count = torch.tensor(forms)[:, None]
+    used = torch.arange(n_sprites) < count
+    prior = torch.where(used, -count.to(torch.float32).log(), -torch.inf)
     return torch.cat([prior.flatten(), torch.zeros(1)])
 
 

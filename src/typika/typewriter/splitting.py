@@ -42,10 +42,11 @@ def split_sprites(trained: Trained, forms: Mapping[str, Float[ndarray, "f h w"]]
             "several sprites; fit one without --preset"
         )
     symbols = _checked(trained, forms)
-    before = model.config.forms or (model.config.sprites,) * model.n_symbols
+    before = model.forms or (model.config.sprites,) * model.n_symbols
     counts = [len(symbols[n]) if n in symbols else before[n] for n in range(model.n_symbols)]
-    config = replace(model.config, sprites=max(counts), forms=tuple(counts))
-    return replace(trained, model=_widened(model, config, symbols), digest="")
+    widened = _widened(model, replace(model.config, sprites=max(counts)), symbols)
+    widened.use(counts)
+    return replace(trained, model=widened, digest="")
 
 
 def _checked(
