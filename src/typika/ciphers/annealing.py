@@ -71,8 +71,8 @@ def problem_of(
 ) -> Problem:
     """A text of symbols 0..S−1 to be read.
 
-    table: ln P of n-grams, flat; fixed: of each symbol its
-    letter or OPEN. Raises ConfigError where symbols are more than letters, without homophones.
+    table: ln P of n-grams, flat; fixed: of each symbol its letter or OPEN. Raises ConfigError
+    where symbols are more than letters, without homophones.
     """
     free = np.ones(n_letters, dtype=bool)
     free[fixed[fixed >= 0]] = False
