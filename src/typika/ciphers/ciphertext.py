@@ -246,7 +246,9 @@ def _with_spaces(text: CipherText) -> CipherText:
     """Spaces in the gaps that are wider than usual: those above the best split of all in two."""
     gaps = [own[1:, 0] - own[:-1, 2] for own in text.boxes]
     least = _split(np.concatenate([*gaps, np.zeros(0)]))
-    space, lines, placed = len(text.names), [], []
+    space = len(text.names)
+    lines: list[ndarray] = []
+    placed: list[ndarray] = []
     for line, own, gap in zip(text.lines, text.boxes, gaps, strict=True):
         wide = np.flatnonzero(gap > least)
         between = np.stack([own[wide, 2], own[wide, 1], own[wide + 1, 0], own[wide, 3]], axis=1)

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -193,8 +192,3 @@ def _counts(numbers: Int[ndarray, " n"], size: int, k: int) -> Float[ndarray, "*
     for start in range(k):
         flat = flat * size + numbers[start : start + last]
     return np.bincount(flat, minlength=size**k).astype(np.float64).reshape((size,) * k)
-
-
-def bigrams(symbols: Sequence[Sequence[int]]) -> Counter[tuple[int, int]]:
-    """How often one symbol follows another, within lines."""
-    return Counter(pair for line in symbols for pair in pairwise(line))

@@ -257,7 +257,8 @@ def _merged(state: _State, symbols: Int[ndarray, " n"], one: int, other: int) ->
         places = np.array(kept, dtype=int)
     spelt = list(state.spellings)
     symbol = state.symbol.tolist()
-    new, known = max(symbol) + 1, {}
+    new = max(symbol) + 1
+    known: dict[tuple[int, int], int] = {}
     tokens = state.tokens.copy()
     for place in places.tolist():
         pair = (int(tokens[place]), int(tokens[place + 1]))

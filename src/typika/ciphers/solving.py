@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import xlogy
 
+from typika.ciphers.annealing import OPEN, Problem, annealed, places, polish, problem_of, readings
 from typika.ciphers.language import LanguageModel, score_table
 from typika.errors import ConfigError, DataError
 
@@ -89,42 +88,6 @@ class Solution:
         return self.keys[0]
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """A text whose symbols are numbered by their first occurrence, and what it is judged by.
-
-    grams: the different n-grams; counts: how often. held: of each symbol, the n-grams with it.
-    fixed: letters that are known, −2 where none is. free: letters that other symbols may be.
-    """
-
-    text: Int[ndarray, " N"]
-    n_symbols: int
-    table: Float[ndarray, " _"]  # of all n-grams of letters, flat
-    n_letters: int
-    order: int
-    homophones: bool
-    grams: Int[ndarray, "u k"]
-    counts: Float[ndarray, " u"]
-    held: tuple[Int[ndarray, " _"], ...]
-    size: Float[ndarray, " S"]  # occurrences of each symbol
-    fixed: Int[ndarray, " S"]
-    free: Bool[ndarray, " A"]
-
-    @cached_property
-    def pairs(self) -> list[tuple[int, int, ndarray]]:
-        """Symbols that may swap their letters, and the n-grams with either of them."""
-        opened = np.flatnonzero(self.fixed < 0).tolist()
-        return [
-            (one, other, np.union1d(self.held[one], self.held[other]))
-            for one, other in combinations(opened, 2)
-            if self.size[one] > 0  # of two that do not occur the first does not
-        ]
-
-    @property
-    def powers(self) -> Int[ndarray, " k"]:
-        return self.n_letters ** np.arange(self.order - 1, -1, -1)
-
-
 def solve(
     text: Sequence[int] | Int[ndarray, " N"],
     model: LanguageModel,
@@ -151,10 +114,19 @@ def solve(
     own[by_first] = np.arange(len(by_first))
     fixed = np.array([_letter_of(model, (known or {}).get(int(one))) for one in by_first])
     table = score_table(model, config.order).reshape(-1)
-    problem = _problem(own[numbers], len(by_first), table, len(model.alphabet), config, fixed)
+    problem = problem_of(
+        own[numbers],
+        len(by_first),
+        table,
+        len(model.alphabet),
+        config.order,
+        config.homophones,
+        fixed,
+    )
     frequency = np.exp(score_table(model, 1))
     rng = np.random.default_rng(seed)
-    keys = _annealed(problem, frequency, config, rng, tell)
+    heats = np.geomspace(config.hottest, config.coldest, config.n_sweeps)
+    keys = annealed(problem, frequency, config.n_restarts, heats, rng, tell)
     solution = _solution(problem, keys, config)
     return _renamed(solution, own)
 
@@ -190,157 +162,13 @@ def score(text: Int[ndarray, " N"], letters: Int[ndarray, " S"], table: ndarray)
 
 def _letter_of(model: LanguageModel, letter: str | None) -> int:
     if letter is None:
-        return -2
+        return OPEN
     if letter not in model.alphabet:
         raise DataError(f"letter {letter!r}: the language has {model.alphabet!r} only")
     return model.alphabet.index(letter)
 
 
-def _problem(
-    text: Int[ndarray, " N"],
-    n_symbols: int,
-    table: Float[ndarray, " _"],
-    n_letters: int,
-    config: SolvingConfig,
-    fixed: Int[ndarray, " S"],
-) -> _Problem:
-    free = np.ones(n_letters, dtype=bool)
-    free[fixed[fixed >= 0]] = False
-    n_open = int((fixed < 0).sum())
-    if not config.homophones:
-        if n_open > free.sum():
-            raise ConfigError(
-                f"{n_open} symbols for {free.sum()} letters: some letters have several symbols; "
-                "look for homophones"
-            )
-        # Letters that no symbol stands for are held by symbols that do not occur.
-        n_symbols += int(free.sum()) - n_open
-        fixed = np.concatenate([fixed, np.full(n_symbols - len(fixed), -2)])
-    windows = np.lib.stride_tricks.sliding_window_view(text, config.order)
-    grams, counts = np.unique(windows, axis=0, return_counts=True)
-    holds = (grams[:, :, None] == np.arange(n_symbols)).any(axis=1)
-    return _Problem(
-        text=text, n_symbols=n_symbols, table=table, n_letters=n_letters, order=config.order,
-        homophones=config.homophones, grams=grams, counts=counts.astype(np.float32),
-        held=tuple(np.flatnonzero(column) for column in holds.T),
-        size=np.bincount(text, minlength=n_symbols).astype(float), fixed=fixed, free=free,
-    )  # fmt: skip
-
-
-def _annealed(
-    problem: _Problem,
-    frequency: Float[ndarray, " A"],
-    config: SolvingConfig,
-    rng: np.random.Generator,
-    tell: Callable[[int], None],
-) -> Int[ndarray, "R S"]:
-    """Keys that annealing ends with, each on a peak."""
-    keys = _starts(problem, frequency, config.n_restarts, rng)
-    sweep = _reread if problem.homophones else _swapped
-    heats = np.geomspace(config.hottest, config.coldest, config.n_sweeps)
-    for heat in heats:
-        sweep(problem, keys, float(heat), rng)
-        tell(1)
-    while sweep(problem, keys, 0.0, rng):
-        pass
-    return keys
-
-
-def _starts(
-    problem: _Problem, frequency: Float[ndarray, " A"], n: int, rng: np.random.Generator
-) -> Int[ndarray, "R S"]:
-    """Keys that match frequencies, each a little differently."""
-    keys = np.tile(problem.fixed, (n, 1))
-    opened = np.flatnonzero(problem.fixed < 0)
-    free = np.flatnonzero(problem.free)
-    chance = frequency[free] / frequency[free].sum()
-    share = (problem.size[opened] + 0.5) / (problem.size[opened] + 0.5).sum()
-    for row in range(n):
-        jitter = np.exp(0.3 * rng.standard_normal(len(opened)))
-        order = np.argsort(-share * jitter, kind="stable")
-        if problem.homophones:
-            # The next symbol goes to the letter that most of its share is still missing of.
-            missing = chance * np.exp(0.3 * rng.standard_normal(len(free)))
-            for one in order:
-                letter = int(missing.argmax())
-                keys[row, opened[one]] = free[letter]
-                missing[letter] -= share[one]
-        else:
-            keys[row, opened[order]] = free[np.argsort(-chance, kind="stable")]
-    return keys
-
-
-def _readings(problem: _Problem, keys: Int[ndarray, "R S"], symbol: int) -> Float[ndarray, "R A"]:
-    """The score of each letter for a symbol, all else as it is, up to a constant."""
-    held = problem.held[symbol]
-    grams, counts = problem.grams[held], problem.counts[held]
-    weight = ((grams == symbol) * problem.powers).sum(axis=1).astype(np.int32)
-    rows = keys.T.astype(np.int32)
-    rows[symbol] = 0
-    others = _places(rows, grams, problem.n_letters)  # (held, R)
-    found = np.empty((len(keys), problem.n_letters))
-    for letter in range(problem.n_letters):
-        found[:, letter] = counts @ problem.table[others + letter * weight[:, None]]
-    return found + _written(problem, keys, symbol)
-
-
-def _places(rows: ndarray, grams: ndarray, n_letters: int) -> ndarray:
-    """Where, in the flat table, the n-grams are under each key. rows: (S, R) letters."""
-    flat = rows[grams[:, 0]]
-    for place in range(1, grams.shape[1]):
-        flat *= n_letters
-        flat += rows[grams[:, place]]
-    return flat
-
-
-def _written(problem: _Problem, keys: Int[ndarray, "R S"], symbol: int) -> Float[ndarray, "R A"]:
-    """What the second sum of `score` changes by, for every letter that a symbol may be."""
-    size = problem.size.copy()
-    size[symbol] = 0
-    rows = np.arange(len(keys))[:, None]
-    written = np.zeros((len(keys), problem.n_letters))
-    np.add.at(written, (np.broadcast_to(rows, keys.shape), keys), size)
-    more = written + problem.size[symbol]
-    return xlogy(written, written) - xlogy(more, more)
-
-
-def _reread(
-    problem: _Problem, keys: Int[ndarray, "R S"], heat: float, rng: np.random.Generator
-) -> bool:
-    """Read every symbol anew, in place. Whether any key changed."""
-    before = keys.copy()
-    for symbol in rng.permutation(np.flatnonzero(problem.fixed < 0)):
-        scores = _readings(problem, keys, int(symbol))
-        scores[:, ~problem.free] = -np.inf
-        if heat > 0:
-            scores = scores / heat + rng.gumbel(size=scores.shape)
-        else:  # what is as good stays, or keys could change for ever
-            scores[np.arange(len(keys)), keys[:, symbol]] += 1e-6
-        keys[:, symbol] = scores.argmax(axis=1)
-    return bool((keys != before).any())
-
-
-def _swapped(
-    problem: _Problem, keys: Int[ndarray, "R S"], heat: float, rng: np.random.Generator
-) -> bool:
-    """Try all swaps of two symbols, in place. Whether any key changed."""
-    changed = False
-    rows = np.ascontiguousarray(keys.T.astype(np.int32))
-    for place in rng.permutation(len(problem.pairs)):
-        one, other, held = problem.pairs[place]
-        grams, counts = problem.grams[held], problem.counts[held]
-        before = counts @ problem.table[_places(rows, grams, problem.n_letters)]
-        rows[[one, other]] = rows[[other, one]]
-        gain = counts @ problem.table[_places(rows, grams, problem.n_letters)] - before
-        least = heat * np.log(rng.random(len(keys))) if heat > 0 else 1e-3
-        worse = gain <= least
-        rows[one, worse], rows[other, worse] = rows[other, worse], rows[one, worse]
-        changed |= not worse.all()
-    keys[:] = rows.T
-    return changed
-
-
-def _solution(problem: _Problem, keys: Int[ndarray, "R S"], config: SolvingConfig) -> Solution:
+def _solution(problem: Problem, keys: Int[ndarray, "R S"], config: SolvingConfig) -> Solution:
     """The different keys by their scores, and how sure the best one is of each symbol."""
     table = problem.table.reshape((problem.n_letters,) * problem.order)
     found = {key.tobytes(): key for key in keys}
@@ -373,7 +201,7 @@ def _solution(problem: _Problem, keys: Int[ndarray, "R S"], config: SolvingConfi
 
 
 def _changed(
-    problem: _Problem, letters: Int[ndarray, " S"], symbol: int, other: int
+    problem: Problem, letters: Int[ndarray, " S"], symbol: int, other: int
 ) -> Int[ndarray, " S"]:
     """A key with a symbol read as another letter, or swapped with another symbol."""
     changed = letters.copy()
@@ -384,7 +212,7 @@ def _changed(
     return changed
 
 
-def _changes(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Float[ndarray, "S _"]:
+def _changes(problem: Problem, best: Key, table: Float[ndarray, "*_"]) -> Float[ndarray, "S _"]:
     """What it adds to the score to read a symbol as another letter; else to swap it with another.
 
     −∞ for what it is, and for what it may not be.
@@ -397,7 +225,7 @@ def _changes(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Float
             grams, counts = problem.grams[held], problem.counts[held]
             swapped = rows.copy()
             swapped[[one, other]] = rows[[other, one]]
-            both = [_places(own, grams, problem.n_letters) for own in (rows, swapped)]
+            both = [places(own, grams, problem.n_letters) for own in (rows, swapped)]
             before, after = (float((counts @ problem.table[own])[0]) for own in both)
             change[one, other] = change[other, one] = after - before
         return change
@@ -409,14 +237,14 @@ def _changes(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Float
                 letters = _changed(problem, best.letters, int(symbol), int(letter))
                 change[symbol, letter] = score(problem.text, letters, table) - best.score
         else:
-            scores = _readings(rest, rows, int(symbol))[0]
+            scores = readings(rest, rows, int(symbol))[0]
             change[symbol] = scores - scores[best.letters[symbol]]
             change[symbol, best.letters[symbol]] = -np.inf
     change[:, ~problem.free] = -np.inf
     return change
 
 
-def _without_nulls(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) -> Key:
+def _without_nulls(problem: Problem, best: Key, table: Float[ndarray, "*_"]) -> Key:
     """A key in which symbols stand for nothing, one after the other, while the score grows."""
     while True:
         tried = []
@@ -431,7 +259,7 @@ def _without_nulls(problem: _Problem, best: Key, table: Float[ndarray, "*_"]) ->
         best = _polished(problem, best, table)
 
 
-def _rest(problem: _Problem, letters: Int[ndarray, " S"]) -> tuple[_Problem, Int[ndarray, "1 S"]]:
+def _rest(problem: Problem, letters: Int[ndarray, " S"]) -> tuple[Problem, Int[ndarray, "1 S"]]:
     """What is left to be read without the nulls of a key, and the key with letters for them."""
     nulls = letters == NULL
     text = problem.text[~nulls[problem.text]]
@@ -440,16 +268,16 @@ def _rest(problem: _Problem, letters: Int[ndarray, " S"]) -> tuple[_Problem, Int
     if not nulls.any() or len(text) < problem.order:
         return problem, rows
     fixed = np.where(nulls, anything, problem.fixed)
-    config = SolvingConfig(order=problem.order, homophones=True)
-    own = _problem(text, problem.n_symbols, problem.table, problem.n_letters, config, fixed)
+    own = problem_of(
+        text, problem.n_symbols, problem.table, problem.n_letters, problem.order, True, fixed
+    )
     return replace(own, free=problem.free), rows
 
 
-def _polished(problem: _Problem, key: Key, table: Float[ndarray, "*_"]) -> Key:
+def _polished(problem: Problem, key: Key, table: Float[ndarray, "*_"]) -> Key:
     """The other symbols read anew, with the nulls taken out of the text."""
     rest, rows = _rest(problem, key.letters)
-    while _reread(rest, rows, 0.0, np.random.default_rng(0)):
-        pass
+    polish(rest, rows)
     letters = np.where(key.letters == NULL, NULL, rows[0])
     polished = Key(letters, score(problem.text, letters, table))
     return max(key, polished, key=lambda one: one.score)

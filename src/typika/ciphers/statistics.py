@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import xlogy
-
-from typika.ciphers.language import bigrams
 
 MOST_PAIRS = 12  # pairs of symbols that are told
 
@@ -73,7 +72,7 @@ def statistics(lines: Sequence[Int[ndarray, " _"]], n_symbols: int) -> Statistic
         np.concatenate([*lines, np.zeros(0, dtype=int)]).astype(int), minlength=n_symbols
     )
     total = int(count.sum())
-    pairs = bigrams([line.tolist() for line in lines])
+    pairs = Counter(pair for line in lines for pair in pairwise(line.tolist()))
     same = float((count * (count - 1)).sum() / (total * (total - 1))) if total > 1 else 0.0
     return Statistics(
         n=total,
