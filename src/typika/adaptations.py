@@ -110,7 +110,8 @@ def adapt(
     config = config or AdaptationConfig(method=method)
     folder = Path(run)
     fit_config = _finished(folder)
-    with Run.create(folder, fit_config, facts={}) as opened:
+    # The settings are those of the folder itself, and what this version adds to them.
+    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
         if overwrite:
             _forget(opened, by)
         adapting = Adapting(opened, Finished(opened, fit_config), config,
