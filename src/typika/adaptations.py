@@ -122,6 +122,18 @@ def adapt(
     return AdaptedRun(folder)
 
 
+def gathered(run: str | Path) -> Instances:
+    """The instances of a finished run, made where there are none. Errors as for `adapt`."""
+    folder = Path(run)
+    fit_config = _finished(folder)
+    done = "finished" in Run.read(folder).manifest["stages"].get(INSTANCES, {})
+    if done and (folder / INSTANCES).is_dir():
+        return Instances.load(folder / INSTANCES)
+    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
+        Adapting(opened, Finished(opened, fit_config), AdaptationConfig(), None).gather()
+    return Instances.load(folder / INSTANCES)
+
+
 @dataclass(frozen=True)
 class Adapting:
     """An adaptation under way."""

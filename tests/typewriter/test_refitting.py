@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 
 from typika.typewriter import drawing
-from typika.typewriter.refitting import MOST_PENALTY, Placed, drawn_ink, refitted, squared_error
 from typika.typewriter.redraws import Characters
+from typika.typewriter.refitting import MOST_PENALTY, Placed, drawn_ink, refitted, squared_error
 
 HEIGHT, WIDTH, K = 24, 16, 3
 
@@ -28,12 +28,13 @@ def line(
 ) -> Placed:
     """A line of letters in known places, with noise."""
     rng, n = np.random.default_rng(seed), len(letters)
+    scale = np.zeros((n, 2)) if whole else rng.uniform(-0.1, 0.1, (n, 2))
     x = 12 + step * np.arange(n) + (0 if whole else rng.uniform(-1, 1, n))
     y = np.zeros(n) if whole else rng.uniform(-1, 1, n)
     characters = Characters(
         line=torch.zeros(n, dtype=torch.long), cell=torch.zeros(n, dtype=torch.long),
         symbol=torch.tensor(letters), middle=torch.tensor(np.stack([x, y], 1)).float(),
-        log_scale=torch.zeros(n, 2) if whole else torch.tensor(rng.uniform(-0.1, 0.1, (n, 2))).float(),
+        log_scale=torch.tensor(scale).float(),
         strength=torch.ones(n) if whole else torch.tensor(rng.uniform(0.9, 1.1, n)).float(),
         share=torch.ones(n, 1),
     )  # fmt: skip
