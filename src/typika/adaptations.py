@@ -31,7 +31,7 @@ from typika.run import Run, Stage
 from typika.tables import write_csv, write_parquet
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
-from typika.typewriter.refitting import ITERATIONS
+from typika.typewriter.refitting import LOOKS
 from typika.typewriter.stages import TypewriterConfig
 from typika.typewriting_report import READ_STAGES, Finished
 
@@ -242,7 +242,7 @@ class Adapting:
 
         def compute() -> None:
             above = self.reference if parent is None else self._ink(parent)
-            with one_thread(), task(name, ITERATIONS) as advance:
+            with one_thread(), task(name, LOOKS) as advance:
                 ink = shrinkage.refine(self.finished.trained, own, level, group, above, advance)
             self._keep(name, ink)
 
