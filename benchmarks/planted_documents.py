@@ -30,6 +30,7 @@ class Planted:
     scripts: int = 2
     documents: int = 12  # of all scripts together
     lines: int = 8  # of each
+    left_out: int = 0  # of them, marked as lines to test with
     script: float = 1.2
     own: float = 0.9
     height: int = 64
@@ -41,16 +42,17 @@ class Planted:
 
 
 def write_documents(folder: Path, planted: Planted) -> None:
-    """Write the lines, and metadata.csv with the columns document and script."""
+    """Write the lines, and metadata.csv with the columns document, script and split."""
     rows, lines = [], []
     for number, (document, script) in enumerate(planted.names()):
         for place in range(planted.lines):
-            rows.append((f"{len(lines):04d}.png", document, script))
+            split = "test" if place >= planted.lines - planted.left_out else "train"
+            rows.append((f"{len(lines):04d}.png", document, script, split))
             lines.append(_line(planted, number, script, place))
     write_lines(folder, lines)
     with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(("file_name", "document", "script"))
+        writer.writerow(("file_name", "document", "script", "split"))
         writer.writerows(rows)
 
 

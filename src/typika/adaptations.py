@@ -31,7 +31,7 @@ from typika.run import Run, Stage
 from typika.tables import write_csv, write_parquet
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
-from typika.typewriter.refitting import ITERATIONS
+from typika.typewriter.refitting import LOOKS
 from typika.typewriter.stages import TypewriterConfig
 from typika.typewriting_report import READ_STAGES, Finished
 
@@ -110,7 +110,8 @@ def adapt(
     config = config or AdaptationConfig(method=method)
     folder = Path(run)
     fit_config = _finished(folder)
-    with Run.create(folder, fit_config, facts={}) as opened:
+    # The settings are those of the folder itself, and what this version adds to them.
+    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
         if overwrite:
             _forget(opened, by)
         adapting = Adapting(opened, Finished(opened, fit_config), config,
@@ -119,6 +120,18 @@ def adapt(
         for column in by:
             adapting.make(column, by)
     return AdaptedRun(folder)
+
+
+def gathered(run: str | Path) -> Instances:
+    """The instances of a finished run, made where there are none. Errors as for `adapt`."""
+    folder = Path(run)
+    fit_config = _finished(folder)
+    done = "finished" in Run.read(folder).manifest["stages"].get(INSTANCES, {})
+    if done and (folder / INSTANCES).is_dir():
+        return Instances.load(folder / INSTANCES)
+    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
+        Adapting(opened, Finished(opened, fit_config), AdaptationConfig(), None).gather()
+    return Instances.load(folder / INSTANCES)
 
 
 @dataclass(frozen=True)
@@ -229,7 +242,7 @@ class Adapting:
 
         def compute() -> None:
             above = self.reference if parent is None else self._ink(parent)
-            with one_thread(), task(name, ITERATIONS) as advance:
+            with one_thread(), task(name, LOOKS) as advance:
                 ink = shrinkage.refine(self.finished.trained, own, level, group, above, advance)
             self._keep(name, ink)
 

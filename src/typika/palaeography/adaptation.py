@@ -66,7 +66,8 @@ class Fit:
     """Prototypes of one letter at every level, and the variances that they were shrunk by.
 
     whole: of the collection. prototypes: of each level, coarse to fine. within: σ², of an
-    instance about its group. between: τ² of the whole about the model's sprite, then of each level about the one above.
+    instance about its group. between: τ² of the whole about the model's sprite, then of each
+    level about the one above.
     """
 
     whole: Float[ndarray, " P"]

@@ -27,6 +27,7 @@ from typika.typewriter.learner import paths_of
 from typika.typewriter.redraws import Characters, Redraws
 
 ITERATIONS = 6  # of quasi-Newton steps; more change the drawing by less than a percent
+LOOKS = ITERATIONS * 5 // 4  # at all lines, at most
 HISTORY = 8
 MOST_PENALTY = 1e6  # instances; no parent is worth more
 
@@ -103,7 +104,11 @@ def refitted(
     away = torch.where(scale > 0, (start - parent) / scale.clamp_min(1e-9), 0.0)
     away.requires_grad_(True)
     search = torch.optim.LBFGS(
-        [away], max_iter=iterations, history_size=HISTORY, line_search_fn="strong_wolfe"
+        [away],
+        max_iter=iterations,
+        max_eval=iterations * 5 // 4,
+        history_size=HISTORY,
+        line_search_fn="strong_wolfe",
     )
 
     def look() -> Tensor:
