@@ -23,7 +23,7 @@ from typika.palaeography.dates import year
 from typika.palaeography.records import Instances, Prototypes
 from typika.palaeography.trees import apart, principal
 from typika.palaeography.units import ComparisonConfig, Units
-from typika.script_comparison import compare_groups
+from typika.script_comparison import DATES, compare_groups
 
 EARLY, LATE = 830, 1000
 CONFIG = ComparisonConfig()
@@ -44,7 +44,8 @@ def fitted(folder: Path) -> Path:
 def read(folder: Path) -> tuple[Instances, Prototypes]:
     """The instances of a run, with a column `period`, and its prototypes by document."""
     made = Instances.load(folder / "instances")
-    middle = [year(text or "") for text in made.table["date"].to_pylist()]
+    column = next(name for name in DATES if name in made.table.column_names)
+    middle = [year(str(value or "")) for value in made.table[column].to_pylist()]
     periods = ["" if one is None else "early" if one <= EARLY else "late" if one >= LATE else ""
                for one in middle]  # fmt: skip
     made = replace(made, table=made.table.append_column("period", pa.array(periods)))

@@ -31,7 +31,8 @@ from typika.run import Run, Stage
 from typika.typewriter.stages import TypewriterConfig
 
 INSTANCES, PROTOTYPES, COMPARISON, FIGURES = "instances", "prototypes", "comparison", "figures"
-DOCUMENT, DATE = "document", "date"  # columns
+DOCUMENT = "document"  # column of documents
+DATES = ("date", "year")  # columns of dates: the first that there is
 MOST_GROUPS = 5  # that are held against each other, every one with every other, unasked
 MOST_TREES = 200  # resamplings behind the support of a branch
 Ink = Literal["instances", "prototypes"]
@@ -171,7 +172,7 @@ def compare_groups(
         means = [units_of.of_prototypes(of_documents, units.names, k, near[k])
                  for k in range(len(near))]  # fmt: skip
     found = apart(means)
-    dated = DATE in instances.table.column_names
+    dated = next((name for name in DATES if name in instances.table.column_names), None)
     return Comparison(
         by=groups, documents_by=documents,
         ink=of_documents.method if ink == "prototypes" and of_documents else "mean",
@@ -181,7 +182,7 @@ def compare_groups(
         spread=spread(units, means, names, config),
         outliers=outliers(units, means),
         tree=tree(units, found, drawn, config),
-        seriation=seriation(units, means, found, units.values(instances, DATE), config)
+        seriation=seriation(units, means, found, units.values(instances, dated), config)
         if dated else None,
     )  # fmt: skip
 
