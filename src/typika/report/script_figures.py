@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,16 @@ def difference_colours(
 def _sheets(found: Comparison) -> Iterator[tuple[str, Draw]]:
     for one, points in zip(found.differences, found.graphs, strict=True):
         pair = safe_name(f"{one.first}-{one.second}")
-        yield f"differences-{pair}", lambda one=one: _differences(one)
-        yield f"letters-{pair}", lambda one=one, points=points: _letter_graphs(points, one.ranked)
-        yield f"documents-{pair}", lambda points=points: _document_graphs(points)
+        yield f"differences-{pair}", partial(_differences, one)
+        yield f"letters-{pair}", partial(_letter_graphs, points, one.ranked)
+        yield f"documents-{pair}", partial(_document_graphs, points)
     if np.isfinite(found.spread.sigma).any():
-        yield "sigma", lambda: _sigma(found.spread)
-    own, order = found.tree, found.seriation
-    if own is not None:
-        yield "tree", lambda: _tree(own)
-        yield "map", lambda: _map(own)
-    if order is not None:
-        yield "seriation", lambda: _seriation(order)
+        yield "sigma", partial(_sigma, found.spread)
+    if found.tree is not None:
+        yield "tree", partial(_tree, found.tree)
+        yield "map", partial(_map, found.tree)
+    if found.seriation is not None:
+        yield "seriation", partial(_seriation, found.seriation)
 
 
 # ---------------------------------------------------------------------------------- differences
