@@ -23,10 +23,10 @@ from typika.palaeography.dates import year
 from typika.palaeography.records import Instances, Prototypes
 from typika.palaeography.trees import apart, principal
 from typika.palaeography.units import ComparisonConfig, Units
-from typika.script_comparison import compare_groups
+from typika.script_comparison import DATES, compare_groups
 
 EARLY, LATE = 830, 1000
-CONFIG = ComparisonConfig()
+CONFIG = ComparisonConfig(draws=100)
 SETTINGS: dict = {"training": {"held_out": 0.0, "checks": 1}}
 
 
@@ -41,23 +41,26 @@ def fitted(folder: Path) -> Path:
     return folder / "run"
 
 
-def read(folder: Path) -> tuple[Instances, Prototypes]:
-    """The instances of a run, with a column `period`, and its prototypes by document."""
+def read(folder: Path) -> tuple[Instances, Prototypes | None]:
+    """The instances of a run, with a column `period`, and its prototypes by document, if any."""
     made = Instances.load(folder / "instances")
-    middle = [year(text or "") for text in made.table["date"].to_pylist()]
+    column = next(name for name in DATES if name in made.table.column_names)
+    middle = [year(str(value or "")) for value in made.table[column].to_pylist()]
     periods = ["" if one is None else "early" if one <= EARLY else "late" if one >= LATE else ""
                for one in middle]  # fmt: skip
-    made = replace(made, table=made.table.append_column("period", pa.array(periods)))
-    return made, Prototypes.load(folder / "prototypes" / "document")
+    kept = made.table.select([name for name in made.table.column_names if name != "period"])
+    made = replace(made, table=kept.append_column("period", pa.array(periods)))
+    place = folder / "prototypes" / "document"
+    return made, Prototypes.load(place) if place.exists() else None
 
 
-def parted(made: Instances, prototypes: Prototypes) -> tuple[float, float]:
+def parted(made: Instances, prototypes: Prototypes | None) -> tuple[float, float]:
     """p-value that early and late are one, over all letters; share of documents told rightly.
 
     A document is told by its distances to the means of both periods without it, noise taken off.
     """
     named = Units.of(made, "period", "document")
-    near = units.masks(made, prototypes.reference)
+    near = units.masks(made, prototypes.reference if prototypes else None)
     found = apart([own for _, own in units.all_means(made, named, near, CONFIG.least)])
     side = named.side("early", "late")
     kept = np.flatnonzero(side != 0)
@@ -134,7 +137,7 @@ def _notes(found: Comparison) -> list[str]:
 
 
 if __name__ == "__main__":
-    made = measure(Path(sys.argv[1]))
-    for figure in made.figures:
+    result = measure(Path(sys.argv[1]))
+    for figure in result.figures:
         print(figure.line())
-    print("\n\n".join(made.notes))
+    print("\n\n".join(result.notes))

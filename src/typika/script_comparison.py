@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -31,7 +31,8 @@ from typika.run import Run, Stage
 from typika.typewriter.stages import TypewriterConfig
 
 INSTANCES, PROTOTYPES, COMPARISON, FIGURES = "instances", "prototypes", "comparison", "figures"
-DOCUMENT, DATE = "document", "date"  # columns
+DOCUMENT = "document"  # column of documents
+DATES = ("date", "year")  # columns of dates: the first that there is
 MOST_GROUPS = 5  # that are held against each other, every one with every other, unasked
 MOST_TREES = 200  # resamplings behind the support of a branch
 Ink = Literal["instances", "prototypes"]
@@ -99,7 +100,8 @@ def compare(
     the groups are values of. between: the groups to hold against each other, all where they are
     few. documents: the column of what varies independently. ink: "instances": documents are the
     means of their aligned instances; "prototypes": as `adapt` made them by the column `documents`,
-    which if they lean on their groups makes groups look more different than they are.
+    which if they lean on their groups makes groups look more different than they are (how sure
+    branches of the tree are is told from instances all the same).
 
     Writes RUN/comparison/GROUPS: tables as Parquet and CSV, tensors, figures.
 
@@ -107,14 +109,7 @@ def compare(
         ConfigError: no such run, instances, prototypes, column or group.
     """
     folder, config = Path(run), config or ComparisonConfig()
-    if ink not in ("instances", "prototypes"):
-        raise ConfigError(f"ink={ink!r}: expected instances or prototypes")
-    manifest = Run.read(folder).manifest
-    if "finished" not in manifest["stages"].get(INSTANCES, {}):
-        raise ConfigError(
-            f"{folder}: its instances are not gathered; run `typika typewriter adapt {folder} "
-            f"--by {groups}` first"
-        )
+    manifest = _gathered(folder, groups, ink)
     asked = {"groups": groups, "between": list(between), "documents": documents, "ink": ink}
     place = f"{COMPARISON}/{safe_name(groups)}"
     with Run.create(folder, settings.build(TypewriterConfig, manifest["config"]), facts={}) as own:
@@ -171,7 +166,7 @@ def compare_groups(
         means = [units_of.of_prototypes(of_documents, units.names, k, near[k])
                  for k in range(len(near))]  # fmt: skip
     found = apart(means)
-    dated = DATE in instances.table.column_names
+    dated = next((name for name in DATES if name in instances.table.column_names), None)
     return Comparison(
         by=groups, documents_by=documents,
         ink=of_documents.method if ink == "prototypes" and of_documents else "mean",
@@ -181,9 +176,22 @@ def compare_groups(
         spread=spread(units, means, names, config),
         outliers=outliers(units, means),
         tree=tree(units, found, drawn, config),
-        seriation=seriation(units, means, found, units.values(instances, DATE), config)
+        seriation=seriation(units, means, found, units.values(instances, dated), config)
         if dated else None,
     )  # fmt: skip
+
+
+def _gathered(folder: Path, groups: str, ink: str) -> Mapping[str, Any]:
+    """The manifest of a run whose instances are there."""
+    if ink not in ("instances", "prototypes"):
+        raise ConfigError(f"ink={ink!r}: expected instances or prototypes")
+    manifest = Run.read(folder).manifest
+    if "finished" not in manifest["stages"].get(INSTANCES, {}):
+        raise ConfigError(
+            f"{folder}: its instances are not gathered; run `typika typewriter adapt {folder} "
+            f"--by {groups}` first"
+        )
+    return manifest
 
 
 def _means(

@@ -268,7 +268,7 @@ class Tree:
         """A row for each document: where it lies, the three nearest to it."""
         for d, document in enumerate(self.documents):
             others = sorted((self.distance[d, e], e) for e in range(len(self.documents)) if e != d)
-            nearest = {}
+            nearest: dict[str, Any] = {}
             for n, (away, e) in enumerate(others[:3], 1):
                 nearest |= {f"nearest_{n}": self.documents[e], f"distance_{n}": float(away)}
             yield {"document": document, "group": self.group[d], "x": float(self.place[d, 0]),

@@ -41,7 +41,8 @@ def seriation(
     documents whose dates can be read and that share enough letters.
     """
     kept = np.flatnonzero(comparable(found))
-    year = np.array([np.nan if (own := dates.year(written[d])) is None else own for d in kept])
+    written = [written[d] for d in kept.tolist()]
+    year = np.array([np.nan if (own := dates.year(one)) is None else own for one in written])
     dated = np.flatnonzero(np.isfinite(year))
     if len(dated) < LEAST_DATED or len(set(year[dated].tolist())) < 2:
         return None
@@ -58,9 +59,9 @@ def seriation(
     along, carried = carriers(means, kept, coordinates[:, 0])
     return Seriation(
         documents=tuple(units.names[d] for d in kept), letters=tuple(own.letter for own in means),
-        written=tuple(written[d] for d in kept),
-        unread=tuple(sorted({written[d] for d, own in zip(kept, year, strict=True)
-                             if written[d] and not np.isfinite(own)})),
+        written=tuple(written),
+        unread=tuple(sorted({text for text, own in zip(written, year, strict=True)
+                             if text and not np.isfinite(own)})),
         year=year, axis=coordinates, share=share,
         spearman=np.stack([_estimate(np.concatenate([rho[a : a + 1], drawn[:, a]]))
                            for a in range(len(rho))]),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,16 @@ def difference_colours(
 def _sheets(found: Comparison) -> Iterator[tuple[str, Draw]]:
     for one, points in zip(found.differences, found.graphs, strict=True):
         pair = safe_name(f"{one.first}-{one.second}")
-        yield f"differences-{pair}", lambda one=one: _differences(one)
-        yield f"letters-{pair}", lambda one=one, points=points: _letter_graphs(points, one.ranked)
-        yield f"documents-{pair}", lambda points=points: _document_graphs(points)
+        yield f"differences-{pair}", partial(_differences, one)
+        yield f"letters-{pair}", partial(_letter_graphs, points, one.ranked)
+        yield f"documents-{pair}", partial(_document_graphs, points)
     if np.isfinite(found.spread.sigma).any():
-        yield "sigma", lambda: _sigma(found.spread)
-    own, order = found.tree, found.seriation
-    if own is not None:
-        yield "tree", lambda: _tree(own)
-        yield "map", lambda: _map(own)
-    if order is not None:
-        yield "seriation", lambda: _seriation(order)
+        yield "sigma", partial(_sigma, found.spread)
+    if found.tree is not None:
+        yield "tree", partial(_tree, found.tree)
+        yield "map", partial(_map, found.tree)
+    if found.seriation is not None:
+        yield "seriation", partial(_seriation, found.seriation)
 
 
 # ---------------------------------------------------------------------------------- differences
@@ -86,19 +86,7 @@ def _differences(found: Differences) -> Any:
     rows = -(-len(shown) // columns)
     figure = _figure(4.4 * columns, 1.45 * rows + 0.9)
     top = 1 - 0.75 / (1.45 * rows + 0.9)
-    legend = figure.add_axes((0.02, top, 0.96, 1 - top))
-    legend.set_axis_off()
-    for x, colour, text in ((0.0, FIRST, f"ink only in {found.first}"),
-                            (0.33, SECOND, f"ink only in {found.second}")):  # fmt: skip
-        legend.scatter([x + 0.01], [0.62], s=70, marker="s", color=[_shade(colour)])
-        legend.text(x + 0.03, 0.62, drawable(text, 50), va="center", fontsize=9, **TEXT)
-    legend.text(0.66, 0.62, f"pale: not significant (false discovery rate {found.level:g})",
-                va="center", fontsize=9, **TEXT)  # fmt: skip
-    legend.text(0.0, 0.2, drawable(f"each letter: {found.first}, {found.second}, difference; "
-                f"{found.unit}s compared; * differs as a whole", 120), va="center",
-                fontsize=8, color="#444444", **TEXT)  # fmt: skip
-    legend.set_xlim(0, 1)
-    legend.set_ylim(0, 1)
+    _legend(figure, found, top)
     for number, k in enumerate(shown):
         row, column = divmod(number, columns)
         pictures = [
@@ -120,6 +108,23 @@ def _differences(found: Differences) -> Any:
         figure.text((column + 0.02) / columns, top * (1 - (row + 0.5) / rows), text, va="center",
                     fontsize=8, **TEXT)  # fmt: skip
     return figure
+
+
+def _legend(figure: Any, found: Differences, top: float) -> None:
+    """Which hue is which group, above the letters."""
+    legend = figure.add_axes((0.02, top, 0.96, 1 - top))
+    legend.set_axis_off()
+    for x, colour, text in ((0.0, FIRST, f"ink only in {found.first}"),
+                            (0.33, SECOND, f"ink only in {found.second}")):  # fmt: skip
+        legend.scatter([x + 0.01], [0.62], s=70, marker="s", color=[_shade(colour)])
+        legend.text(x + 0.03, 0.62, drawable(text, 50), va="center", fontsize=9, **TEXT)
+    legend.text(0.66, 0.62, f"pale: not significant (false discovery rate {found.level:g})",
+                va="center", fontsize=9, **TEXT)  # fmt: skip
+    legend.text(0.0, 0.2, drawable(f"each letter: {found.first}, {found.second}, difference; "
+                f"{found.unit}s compared; * differs as a whole", 120), va="center",
+                fontsize=8, color="#444444", **TEXT)  # fmt: skip
+    legend.set_xlim(0, 1)
+    legend.set_ylim(0, 1)
 
 
 # --------------------------------------------------------------------------------------- graphs
