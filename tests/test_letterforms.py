@@ -63,21 +63,16 @@ def test_measures_are_written_by_group(run: Path) -> None:
     table = typewriter.measure(run)
     assert set(table["document"].to_pylist()) == {"=d0", "=d1", "=d2"}
     assert {"x-height", "aspect", "space", "gap", "stroke"} <= set(table["measure"].to_pylist())
-    assert (run / "measures" / "document-").parent.exists()
     assert list((run / "measures").rglob("measures.csv"))
 
 
 def test_from_the_shell(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["--set", "allographs.fewest=4", "--set", "allographs.halves=1"]
-    with pytest.raises(SystemExit) as ended:
-        main(["typewriter", "allographs", str(run), "--letters", "e", "--forms", "2", *quick])
-    assert not ended.value.code
+    main(["typewriter", "allographs", str(run), "--letters", "e", "--forms", "2", *quick])
     printed = capsys.readouterr().out
     assert "e·2" in printed
     assert printed.strip().endswith(str(AllographRun(run).sheet))
-    with pytest.raises(SystemExit) as ended:
-        main(["typewriter", "measure", str(run), "--by", "document"])
-    assert not ended.value.code
+    main(["typewriter", "measure", str(run), "--by", "document"])
     assert "=d1\tx-height\t" in capsys.readouterr().out
 
 

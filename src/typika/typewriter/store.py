@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 
@@ -35,7 +36,7 @@ def save_typewriter(trained: Trained, folder: Path) -> None:
     """Write a typewriter to a folder, whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous()
                for name, value in trained.model.state_dict().items()}  # fmt: skip
-    meaning = {
+    meaning: dict[str, Any] = {
         "typika": __version__,
         "model": config.as_values(trained.model.config),
         "symbols": list(trained.alphabet.symbols),
