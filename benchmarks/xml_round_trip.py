@@ -85,13 +85,17 @@ def _hold_lines(before: LineCollection, after: LineCollection, run: Path, trip: 
 def _hold_glyphs(run: typewriting.TypewriterRun, files: tuple[Path, ...], trip: Trip) -> None:
     """Boxes in the files against boxes in the run's table, in the order of both."""
     wanted = defaultdict(list)
-    for row in run.characters.sort_by([("line_id", "ascending"), ("place", "ascending")]).to_pylist():
+    for row in run.characters.sort_by(
+        [("line_id", "ascending"), ("place", "ascending")]
+    ).to_pylist():
         if not row["character"].isspace():
             x, y = np.reshape(row["page_corners"], (-1, 2)).T
             wanted[row["line_id"]].append((row["character"], (x.min(), y.min(), x.max(), y.max())))
     trip.characters = sum(map(len, wanted.values()))
     for file in files:
-        root = etree.parse(file, etree.XMLParser(resolve_entities=False, no_network=True)).getroot()
+        root = etree.parse(
+            file, etree.XMLParser(resolve_entities=False, no_network=True)
+        ).getroot()
         trip.opened += 1
         for line in root.iter("{*}TextLine"):
             name = f"{file.stem}#{line.get('ID') or line.get('id')}"

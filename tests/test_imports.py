@@ -34,7 +34,7 @@ FLOORS = (
         "typewriting",
         "typewriting_report",
     },
-    {"methods", "trajectory", "biases", "exporting"},
+    {"methods", "trajectory", "biases", "exporting", "exporting_patches"},
     {"demonstration", "typewriter_demonstration", "palaeographing"},
     {"cli"},
     {"__main__"},

@@ -148,7 +148,9 @@ def test_a_frequent_pair_that_is_closer_is_kerned() -> None:
     found = of(own, texts)
     assert found.kerning == {(Letter("o"), Letter("x")): pytest.approx(KERN, abs=0.5)}
     kerned = TTFont(io.BytesIO(ttf(own, found)))
-    assert "kern" in {record.FeatureTag for record in kerned["GPOS"].table.FeatureList.FeatureRecord}
+    assert "kern" in {
+        record.FeatureTag for record in kerned["GPOS"].table.FeatureList.FeatureRecord
+    }
 
 
 def test_a_mark_stands_on_its_letter_and_does_not_move_the_pen() -> None:
@@ -241,7 +243,9 @@ def of_forms(own: Hand):
     return setting(own, np.stack([box(ink) for ink in own.ink]), [], HEIGHT)
 
 
-@pytest.mark.parametrize("name", ["", "../../x", "<b>&", "a\x00b\ud800", "é" * 500, "שלום", "';--"])
+@pytest.mark.parametrize(
+    "name", ["", "../../x", "<b>&", "a\x00b\ud800", "é" * 500, "שלום", "';--"]
+)
 def test_hostile_names_make_fonts_that_open(name: str) -> None:
     own = hand("a", name)
     made = TTFont(io.BytesIO(ttf(own, of_forms(own))))

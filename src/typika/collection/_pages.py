@@ -117,7 +117,8 @@ def _candidate(text: PageText, line: PageLine, name: str, image: str, page: str)
             file=page,
             region=line.region,
         ),
-        columns={"page": posixpath.basename(page)} | {key: value for key, value in line.columns.items() if value},
+        columns={"page": posixpath.basename(page)}
+        | {key: value for key, value in line.columns.items() if value},
     )
 
 

@@ -26,6 +26,7 @@ from numpy import ndarray
 from typika.palaeography.records import Letter
 
 ROUNDS = 6  # of the median polish
+BEFORE = 3  # usual gaps that each letter is held to have had, so that one odd line decides nothing
 FEWEST_PAIRS = 8  # for a kern
 LEAST_KERN = 0.7  # pixels
 MOST_KERN = 10.0
@@ -216,8 +217,8 @@ def _sides(
 
 
 def _medians(values: Iterable[tuple[Letter, float]], usual: float) -> dict[Letter, float]:
-    """The median of each letter, as if it had once been seen as usual."""
-    found: dict[Letter, list[float]] = defaultdict(lambda: [usual])
+    """The median of each letter, as if it had been seen as usual a few times before."""
+    found: dict[Letter, list[float]] = defaultdict(lambda: [usual] * BEFORE)
     for letter, value in values:
         found[letter].append(value)
     return {letter: float(np.median(own)) for letter, own in found.items()}

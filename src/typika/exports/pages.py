@@ -96,7 +96,10 @@ Row = Mapping[str, Any]
 
 
 def pages_of(
-    places: Sequence[Place], lines: Sequence[Row], readings: Sequence[Row], characters: Sequence[Row]
+    places: Sequence[Place],
+    lines: Sequence[Row],
+    readings: Sequence[Row],
+    characters: Sequence[Row],
 ) -> tuple[Page, ...]:
     """The pages of a run, in the order of its lines.
 
@@ -154,7 +157,9 @@ def _file_names(places: Sequence[Place]) -> dict[str, str]:
             if stems[name] > 1 or name in described:
                 name = place.file_name  # x.png and x.jpg
         if posixpath.isabs(name) or ".." in name.split("/"):
-            raise DataError(f"line {place.line_id}: its file {name!r} is outside of the collection")
+            raise DataError(
+                f"line {place.line_id}: its file {name!r} is outside of the collection"
+            )
         names[place.line_id] = name
     return names
 
