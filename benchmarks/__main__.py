@@ -14,7 +14,8 @@ SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significanc
         "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
         "agreement", "tiny", "planted", "whole_path", "bias_trained", "gpu", "typewriter_step",
         "typewriter_ablations", "typewriter_unsupervised", "typewriter_print",
-        "typewriter_books", "typewriter_caroline", "typewriter_demo", "xml_round_trip", "hand_font")  # fmt: skip
+        "typewriter_books", "typewriter_caroline", "typewriter_demo",
+        "xml_round_trip", "hand_font")  # fmt: skip
 
 
 def main() -> int:

@@ -31,8 +31,8 @@ VALID = {
     ),
 }
 # What breaks readers of numbers, points, names and markup.
-TOKENS = [b"", b"nan", b"-inf", b"1e999", b"-1", b"9" * 400, b"0", b"\x00", b"\xff\xfe", b"<", b">",
-          b'"', b"&", b"&#0;", b"&x;", b"<!DOCTYPE a>", b"../../../etc/passwd", b"\xed\xa0\x80",
+TOKENS = [b"", b"nan", b"-inf", b"1e999", b"-1", b"9" * 400, b"0", b"\x00", b"\xff\xfe", b"<",
+          b">", b'"', b"&", b"&#0;", b"&x;", b"<!DOCTYPE a>", b"../../../etc/passwd", b"\xed\xa0\x80",
           b"<TextLine>", b"</TextLine>", b"<Page>", "\u202e\u0661".encode(), b" ", b",", b";",
           b"POINTS", b"]]>", b"<![CDATA["]  # fmt: skip
 
@@ -68,8 +68,7 @@ def test_damage_is_an_error_or_a_skipped_line(
 ) -> None:
     try:
         collection = opened(folder, data.draw(damaged(kind)))
-    except TypikaError as error:
-        assert str(error)
+    except TypikaError:
         return
     assert all(line.cut is not None for line in collection)
     assert places_table(places_of(collection)).num_rows == len(collection)
