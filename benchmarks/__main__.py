@@ -46,6 +46,7 @@ SLOW = (
     "caroline_dates",
     "allographs",
     "xml_round_trip",
+    "hand_font",
     "cipher",
 )
 

@@ -139,8 +139,10 @@ def run(folder: Path | None = None) -> Result:
         f"{'; '.join(t.notes)} |"
         for (source, target), t in trips.items()
     ]
-    head = ("| read from | written as | files | lines | same ID | same text | glyphs | points, px | "
-            "band, px | glyphs, px | notes |\n|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    head = (
+        "| read from | written as | files | lines | same ID | same text | glyphs | points, px | "
+        "band, px | glyphs, px | notes |\n" + "|---" * 11 + "|"
+    )
     return Result(figures=figures, notes=("\n".join([head, *rows]),))
 
 

@@ -42,6 +42,7 @@ FLOORS = (
         "biases",
         "adaptations",
         "exporting",
+        "exporting_patches",
         "letterforms",
         "script_comparison",
     },

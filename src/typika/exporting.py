@@ -42,6 +42,7 @@ Format = Literal["alto", "page", "json", "csv", "svg", "ttf"]
 FORMATS: tuple[str, ...] = get_args(Format)
 EXPORTS, PROTOTYPES = "exports", "prototypes"
 OWN_HAND = "sprites"  # of the run itself, no group's
+FAINTEST = 0.3  # ink of a sprite's darkest pixel, below which there is no letter to see
 Row = Mapping[str, Any]
 
 
@@ -278,14 +279,20 @@ def _prototypes(folder: Path, by: str) -> Prototypes:
 
 
 def own_hand(trained: Trained, name: str) -> Hand:
-    """The sprites of a typewriter itself, but for the space."""
+    """The sprites of a typewriter itself, but for the space and for those that never got ink.
+
+    Raises:
+        DataError: none has ink.
+    """
     sprites = trained.model.letters.detach().cpu().numpy().astype(np.float64)
     chosen = [
         (Letter(symbol, form), sprites[number, form])
         for number, symbol in enumerate(trained.alphabet.symbols)
         for form in range(sprites.shape[1])
-        if not symbol.isspace() and (form == 0 or sprites[number, form].any())
+        if not symbol.isspace() and sprites[number, form].max() >= FAINTEST
     ]
+    if not chosen:
+        raise DataError(f"{name}: no sprite has ink; train it for longer")
     ink = np.stack([sprite for _, sprite in chosen])
     return Hand(name=name, letters=tuple(letter for letter, _ in chosen), ink=ink, reference=ink)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from lxml import etree
 
@@ -100,7 +101,7 @@ def _of_element(element, rules) -> list[str]:
 def _of_strings(line) -> list[str]:
     kinds = [local(child) for child in line if local(child) != "Shape"]
     wrong = not kinds or kinds[0] != "String" or any(
-        one == other == "SP" for one, other in zip(kinds, kinds[1:], strict=False)
+        one == other == "SP" for one, other in pairwise(kinds)
     )  # fmt: skip
     return [f"line {line.get('ID')}: {kinds}"] if wrong else []
 

@@ -81,6 +81,39 @@ def test_every_character_is_a_glyph_where_it_is(tmp_path: Path, target: str) -> 
         assert np.abs(np.subtract(box, wanted)).max() <= 1
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("target", BUILDERS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_real_pages_come_back(tmp_path: Path, shared_data: Path, source: str, target: str) -> None:
+    before = LineCollection.open(shared_data / "pages" / source)
+    lines, readings, characters = tables(before)
+    for row in readings:
+        row["read"] = row["text"] or "x"
+    pages = pages_of(places_of(before), lines, readings, characters)
+    found = []
+    for page in pages:
+        content = BUILDERS[target](page)
+        assert faults(content) == []
+        found += glyphs(content)
+        (tmp_path / f"{page.name}.xml").write_bytes(content)
+        (tmp_path / page.image).symlink_to(shared_data / "pages" / source / page.image)
+    letters = [row for row in characters if not row["character"].isspace()]
+    assert [one for one, _ in found] == [row["character"] for row in letters]
+    for (_, box), row in zip(found, letters, strict=True):
+        x, y = np.reshape(row["page_corners"], (-1, 2)).T
+        assert np.abs(np.subtract(box, (x.min(), y.min(), x.max(), y.max()))).max() <= 1
+    after = LineCollection.open(tmp_path)
+    assert [line.line_id for line in after] == [line.line_id for line in before]
+    assert [line.text for line in after] == [row["read"] for row in readings]
+    for one, other in zip(places_of(before), places_of(after), strict=True):
+        assert one.region_name == other.region_name
+        np.testing.assert_allclose(one.baseline, other.baseline, atol=0.51)
+        np.testing.assert_allclose(one.polygon, other.polygon, atol=0.51)
+    for one, other in zip(before, after, strict=True):
+        assert abs(one.cut.above - other.cut.above) < 1
+        assert abs(one.cut.below - other.cut.below) < 1
+
+
 def test_places_outlive_their_folder(tmp_path: Path) -> None:
     places = places_of(opened(tmp_path, alto_source()))
     assert read_places(places_table(places)) == places

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from typika import __version__
+from typika.cli.export import export_patches
 from typika.cli.typewriter import app as typewriter_app
 from typika.console import duration, say
 from typika.ranks import world
@@ -26,6 +27,7 @@ app = App(
     result_action="return_value",
 )
 app.command(typewriter_app)
+app.command(export_patches, name="export")
 
 WHAT = Group("What to mine", sort_key=1)
 HOW = Group("How to run", sort_key=2)

@@ -29,3 +29,24 @@ def export(
     written = exporting.export(run, format, out, by=by, group=group)
     number = len(written.files)
     print(written.files[0] if number == 1 else f"{written.folder}: {number} files")
+
+
+def export_patches(
+    run: Path,
+    format: Literal["coco", "iiif", "embedding-atlas", "csv"],
+    *,
+    out: Path | None = None,
+    base: str | None = None,
+) -> None:
+    """Write the typical patches of a run in a format of other tools.
+
+    Args:
+        run: Folder that `typika mine` or `typika cluster` made.
+        format: `coco`, `iiif` (a Presentation 3 manifest), `embedding-atlas` (Parquet) or `csv`.
+        out: Folder; RUN/exports by default.
+        base: Of iiif, the URL of the images' folder; http://localhost:8000 by default.
+    """
+    from typika import exporting_patches
+
+    options = {} if base is None else {"base": base}
+    print(exporting_patches.export_patches(run, format, out, **options))

@@ -31,6 +31,9 @@ class Region:
     polygon: Points | None = None  # in the units of the page; None: not drawn
 
 
+NOWHERE = Region()  # of a line that no block of its page holds
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
     """What a page's XML says of where a line is; at least one of the two is there."""
@@ -40,7 +43,7 @@ class Drawn:
     page: tuple[float, float] | None  # width, height of the page in the units of the points
     in_pixels: bool  # else the points are in some other unit, of which `page` is the scale
     file: str = ""  # the XML without its suffix, POSIX, relative to the collection's root
-    region: Region = Region()
+    region: Region = NOWHERE
 
 
 @dataclass(frozen=True, kw_only=True)

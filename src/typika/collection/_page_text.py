@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from typika.collection._line_records import Points, Region
+from typika.collection._line_records import NOWHERE, Points, Region
 from typika.collection._xml import Element, local_name
 
 FURTHEST = 1e7  # from the corner of a page, in any unit
@@ -22,7 +22,7 @@ class PageLine:
     polygon: Points | None = None
     fault: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
-    region: Region = Region()
+    region: Region = NOWHERE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def with_ancestors(
 
     region: what an element on the way down makes of what was known above it.
     """
-    waiting = [(root, Region())]
+    waiting = [(root, NOWHERE)]
     while waiting:  # no recursion: the depth is whatever the file says
         element, known = waiting.pop()
         if local_name(element) == name:

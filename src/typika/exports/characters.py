@@ -88,9 +88,9 @@ def _suspect(one: Suspect) -> dict[str, Any]:
 def _bbox(corners: Sequence[float]) -> dict[str, float]:
     points = np.reshape(corners, (-1, 2))
     low, high = points.min(axis=0), points.max(axis=0)
-    (cx, cy), (w, h) = (low + high) / 2, high - low
+    values = [*((low + high) / 2), *(high - low)]
     return {name: round(float(value), DECIMALS)
-            for name, value in zip(("cx", "cy", "w", "h"), (cx, cy, w, h), strict=True)}  # fmt: skip
+            for name, value in zip(("cx", "cy", "w", "h"), values, strict=True)}  # fmt: skip
 
 
 def characters_table(

@@ -1,7 +1,7 @@
 """A hand as a typeface needs it: its letters in one frame, where they stand, how far apart (pure).
 
-How letters follow each other is told by the gaps between the boxes of neighbours on lines that were
-read or aligned. A gap is what is free on the right of the one and on the left of the other,
+How letters follow each other is told by the gaps between the boxes of neighbours on lines that
+were read or aligned. A gap is what is free on the right of the one and on the left of the other,
 
     gap(a, b) = right(a) + left(b) + kern(a, b);
 
@@ -26,6 +26,7 @@ from numpy import ndarray
 from typika.palaeography.records import Letter
 
 ROUNDS = 6  # of the median polish
+BEFORE = 3  # usual gaps that each letter is held to have had, so that one odd line decides nothing
 FEWEST_PAIRS = 8  # for a kern
 LEAST_KERN = 0.7  # pixels
 MOST_KERN = 10.0
@@ -118,8 +119,7 @@ def setting(
         for row in rows:
             by_letter[_letter(row)].append(row)
     left, right, gaps = _sides(lines, height)
-    usual = (float(np.median(list(left.values()))) if left else DEFAULT_GAP * height / 2,
-             float(np.median(list(right.values()))) if right else DEFAULT_GAP * height / 2)  # fmt: skip
+    usual = _usual(left, height), _usual(right, height)
     after = _marks(lines, right, usual[1])
     stands = {}
     for letter, box in zip(hand.letters, boxes, strict=True):
@@ -133,6 +133,11 @@ def setting(
         stands=stands,
         kerning=_kerning(gaps, left, right),
     )
+
+
+def _usual(sides: Mapping[Letter, float], height: int) -> float:
+    """What is free on one side of a letter that no neighbours tell of."""
+    return float(np.median(list(sides.values()))) if sides else DEFAULT_GAP * height / 2
 
 
 def _letter(row: Row) -> Letter:
@@ -216,8 +221,8 @@ def _sides(
 
 
 def _medians(values: Iterable[tuple[Letter, float]], usual: float) -> dict[Letter, float]:
-    """The median of each letter, as if it had once been seen as usual."""
-    found: dict[Letter, list[float]] = defaultdict(lambda: [usual])
+    """The median of each letter, as if it had been seen as usual a few times before."""
+    found: dict[Letter, list[float]] = defaultdict(lambda: [usual] * BEFORE)
     for letter, value in values:
         found[letter].append(value)
     return {letter: float(np.median(own)) for letter, own in found.items()}
@@ -234,7 +239,7 @@ def _kerning(
         if len(own) < FEWEST_PAIRS or to_left & set(TO_LEFT):
             continue
         kern = float(np.median(own)) - right[one] - left[other]
-        if LEAST_KERN <= abs(kern):
+        if abs(kern) >= LEAST_KERN:
             found[one, other] = float(np.clip(kern, -MOST_KERN, MOST_KERN))
     return found
 

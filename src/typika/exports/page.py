@@ -16,7 +16,7 @@ from typika.exports.pages import Block, Glyph, Line, Page, Points, Word, box_of,
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 SCHEMA = f"{NAMESPACE}/pagecontent.xsd"
 CREATOR = "typika"
-# The kinds of text that the standard knows; any other goes into `custom`, as Transkribus writes it.
+# The kinds of text that the standard knows; any other goes into `custom`, as Transkribus has it.
 KINDS = frozenset({
     "paragraph", "heading", "caption", "header", "footer", "page-number", "drop-capital",
     "credit", "floating", "signature-mark", "catch-word", "marginalia", "footnote",

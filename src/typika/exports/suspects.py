@@ -111,7 +111,7 @@ def _suspect(row: Mapping[str, Any], fits: bool, signs: Mapping[str, float]) -> 
 
 
 def _unusual(values: Sequence[float], fits: ndarray, least: float | None) -> Float[ndarray, " n"]:
-    """z of each value, held against those of the lines that fit."""
+    """The z of each value, held against those of the lines that fit."""
     found = np.asarray(values, dtype=np.float64)
     if not fits.any():
         return np.zeros(len(found))

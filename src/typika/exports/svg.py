@@ -57,7 +57,7 @@ def sheet(hand: Hand) -> str:
     parts = []
     for number, (letter, ink) in enumerate(zip(hand.letters, hand.ink, strict=True)):
         left, top = (number % COLUMNS) * across, (number // COLUMNS) * down
-        shape = path(moved(outline(ink), (1, 1), (left, top)))
+        shape = path(moved(outline(ink), (1.0, 1.0), (left, top)))
         parts.append(f"<g><title>{escape(clean(described(letter)))}</title>"
                      f'<path fill-rule="evenodd" d="{shape}"/>'
                      f'<text x="{left + width / 2:.1f}" y="{top + height + LABEL - 4:.1f}">'

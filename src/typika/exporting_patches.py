@@ -1,0 +1,74 @@
+"""The patches of a mining run in the formats of other tools: export_patches()."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from typika.errors import ConfigError
+from typika.exports.coco import coco
+from typika.exports.embedding_atlas import atlas
+from typika.exports.iiif import BASE, manifest
+from typika.exports.patches import patches_of
+from typika.files import write_text
+from typika.run import Run
+from typika.tables import read_parquet, write_csv, write_parquet
+
+Format = Literal["coco", "iiif", "embedding-atlas", "csv"]
+FORMATS: tuple[str, ...] = get_args(Format)
+PATCHES = "patches.parquet"
+
+
+def export_patches(
+    run: str | Path, format: Format, out: str | Path | None = None, *, base: str = BASE
+) -> Path:
+    """Write the typical patches of a run, and say where.
+
+    run: folder in which `typika cluster` or `typika mine` grouped patches. format: `coco`:
+    coco.json; `iiif`: manifest.json, Presentation 3; `embedding-atlas`: atlas.parquet; `csv`:
+    patches.csv. out: RUN/exports by default. base: of `iiif`, the URL of the images' folder.
+
+    Raises:
+        ConfigError: no such run or format, or nothing is grouped in it yet.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
+    folder = Path(run)
+    source = Run.read(folder).manifest.get("source", "")
+    if not (folder / PATCHES).exists():
+        raise ConfigError(f"{folder}: no {PATCHES} yet; run `typika cluster {folder}` first")
+    table = read_parquet(folder / PATCHES)
+    target = Path(out) if out else folder / "exports"
+    if format == "coco":
+        path = target / "coco.json"
+        # A label or name with a lone surrogate cannot be a file of UTF-8; such are not mined.
+        write_text(path, coco(patches_of(table), images_from(target, folder / source)))
+    elif format == "iiif":
+        path = target / "manifest.json"
+        write_text(path, manifest(patches_of(table), folder.resolve().name, base))
+    elif format == "embedding-atlas":
+        path = target / "atlas.parquet"
+        write_parquet(atlas(table), path)
+    else:
+        path = target / "patches.csv"
+        write_csv(boxed(table), path)
+    return path
+
+
+def images_from(target: Path, source: Path) -> str:
+    """The images' folder as seen from where a file is written, so that both can be moved."""
+    folder = source if source.is_dir() else source.parent
+    return Path(os.path.relpath(folder.resolve(), target.resolve())).as_posix()
+
+
+def boxed(table: pa.Table) -> pa.Table:
+    """All patches with x, y, w, h in the place of corners."""
+    left, top, right, bottom = (table[name].to_numpy()
+                                for name in ("left", "top", "right", "bottom"))  # fmt: skip
+    boxes = {"x": left, "y": top, "w": right - left, "h": bottom - top}
+    kept = [name for name in table.column_names
+            if name not in ("left", "top", "right", "bottom", "thumbnail", *boxes)]  # fmt: skip
+    return pa.table({**{name: table[name] for name in kept}, **boxes})
