@@ -12,7 +12,7 @@ from benchmarks.record import Skip, write
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
 SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
         "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
-        "agreement", "tiny", "planted", "whole_path", "bias_trained", "gpu", "typewriter_step",
+        "agreement", "tiny", "planted", "whole_path", "bias_trained", "gpu", "allographs", "typewriter_step",
         "typewriter_ablations", "typewriter_unsupervised", "typewriter_print",
         "typewriter_books", "typewriter_caroline", "typewriter_demo", "script_types",
         "caroline_dates")  # fmt: skip

@@ -83,7 +83,7 @@ def test_the_same_command_does_nothing_again(run: Path) -> None:
 def test_groups_that_were_fitted_are_not_fitted_again(run: Path) -> None:
     command = ["typewriter", "adapt", str(run), "--by", "document", *FEW_STEPS]
     main(command)
-    fitted = sorted((run / "adapted").rglob("*.safetensors"))
+    fitted = sorted((run / "adapted" / "published").rglob("*.safetensors"))
     assert len(fitted) == 3
     made = AdaptedRun(run).prototypes("document")
     assert made.method == "published"

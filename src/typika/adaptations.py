@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,17 +19,19 @@ from typika.collection.lines import joined
 from typika.console import say, task, warn
 from typika.errors import ConfigError
 from typika.files import file_digest, safe_name, whole_file
-from typika.palaeography import adaptation
+from typika.palaeography.adaptation import variances
 from typika.palaeography.groupings import Hierarchy, hierarchy, require_columns
 from typika.palaeography.instances import gather, sprites_of
 from typika.palaeography.prototypes import FEWEST, assemble
 from typika.palaeography.records import Instances, Prototypes
+from typika.palaeography.refinement import WHOLE, Shrinkage
 from typika.parallel import one_thread
 from typika.report.prototype_sheet import prototype_sheet
 from typika.run import Run, Stage
 from typika.tables import write_csv, write_parquet
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
+from typika.typewriter.refitting import ITERATIONS
 from typika.typewriter.stages import TypewriterConfig
 from typika.typewriting_report import READ_STAGES, Finished
 
@@ -42,9 +44,9 @@ Method = Literal["hierarchical", "published"]
 class AdaptationConfig:
     """How prototypes of groups are made.
 
-    method: "hierarchical": means of instances, shrunk towards the groups that a group lies in;
-    "published": the model's generator fitted to each group's lines. fewest: instances below which
-    a prototype is flagged. seed: of the order of lines in a fit.
+    method: "hierarchical": fitted to each group's lines, and drawn to the groups that a group
+    lies in; "published": the model's generator fitted to each group's lines. fewest: instances
+    below which a prototype is flagged. seed: of the order of lines in a fit.
     """
 
     method: Method = "hierarchical"
@@ -176,81 +178,107 @@ class Adapting:
         self.run.stage(Stage(name=INSTANCES, causes=causes, outputs=(INSTANCES,)), compute)
 
     def make(self, by: str, among: Sequence[str]) -> None:
-        """The stage `prototypes/BY`, and before it, as published, a stage for each group."""
+        """The stage `prototypes/BY`, and before it a stage for each group."""
         levels = hierarchy(self.instances, by, among)
+        shrinkage = Shrinkage(self.instances, levels, self.reference)
+        hierarchical = self.config.method == "hierarchical"
+        fitted = self._refined(by, shrinkage) if hierarchical else self._published(by, levels)
         folder = f"{PROTOTYPES}/{safe_name(by)}"
-        causes: dict[str, Any] = {
-            INSTANCES: self.run.output_digest(INSTANCES), "by": by,
-            "levels": [level.by for level in levels.levels],
-            "config": settings.as_values(self.config),
-        }  # fmt: skip
-        if self.config.method == "published":
-            names = self._fit_groups(by, levels)
-            causes[ADAPTED] = [self.run.output_digest(name) for name in names]
+        causes = {INSTANCES: self.run.output_digest(INSTANCES), "by": by,
+                  "levels": [level.by for level in levels.levels], "method": self.config.method,
+                  "fewest": self.config.fewest,
+                  ADAPTED: [self.run.output_digest(name) for name in fitted]}  # fmt: skip
 
         def compute() -> None:
             with one_thread():
-                ink, variances = self._ink(by, levels)
+                ink = np.stack([self._ink(name) for name in fitted])
                 made = assemble(self.instances, levels, by, ink, self.reference,
                                 method=self.config.method, fewest=self.config.fewest)  # fmt: skip
             made.save(self.run.path(folder))
             with whole_file(self.run.path(folder, SHEET)) as temporary:
                 temporary.write_bytes(prototype_sheet(made))
-            if variances is not None:
-                write_parquet(variances, self.run.path(folder, VARIANCES))
-                write_csv(variances, self.run.path(folder, VARIANCES).with_suffix(".csv"))
+            if hierarchical:
+                columns = [level.by for level in levels.levels]
+                table = variances(shrinkage.fits, self.instances.letters, columns)
+                write_parquet(table, self.run.path(folder, VARIANCES))
+                write_csv(table, self.run.path(folder, VARIANCES).with_suffix(".csv"))
             say(f"{by}: {len(made.groups)} groups, {len(made.letters)} letters")
 
         self.run.stage(Stage(name=folder, causes=causes, outputs=(folder,)), compute)
 
-    def _ink(
-        self, by: str, levels: Hierarchy
-    ) -> tuple[Float[ndarray, "G K h w"], pa.Table | None]:
-        names = [name for name in levels.levels[levels.level(by)].names if name]
-        if self.config.method == "published":
-            return np.stack([load_file(self._fitted(by, name))["ink"] for name in names]), None
-        fits = []
-        with task("shrink prototypes", len(self.reference)) as advance:
-            for one in adaptation.fits(self.instances, levels, self.reference):
-                fits.append(one)
-                advance(1)
-        number, size = levels.level(by), self.reference.shape[1:]
-        ink = np.stack([one.prototypes[number][: len(names)] for one in fits], axis=1)
-        above = [level.by for level in levels.levels]
-        table = adaptation.variances(fits, self.instances.letters, above)
-        return ink.reshape(len(names), len(fits), *size), table
+    def _refined(self, by: str, shrinkage: Shrinkage) -> list[str]:
+        """From the whole down to the groups of a column, each fitted and drawn to its parent."""
+        levels = shrinkage.hierarchy
+        found = [self._refine(shrinkage, WHOLE, 0, None)]
+        for number, level in enumerate(levels.levels[: levels.level(by) + 1]):
+            found = [self._refine(shrinkage, number, group, found[parent])
+                     for group, parent in enumerate(level.above.tolist())]  # fmt: skip
+        names = levels.levels[levels.level(by)].names
+        return [stage for stage, name in zip(found, names, strict=True) if name]
 
-    def _fit_groups(self, by: str, levels: Hierarchy) -> list[str]:
-        """A stage for each group: the generator fitted to its lines; their names."""
-        number = levels.level(by)
-        lines = dict(zip(self.instances.table["line_id"].to_pylist(),
-                         levels.members(by).tolist(), strict=True))  # fmt: skip
-        names = [name for name in levels.levels[number].names if name]
-        done = []
-        for group, name in enumerate(names):
-            own = [line for line in self.lines if lines.get(line.line_id) == group]
-            place = self._fitted(by, name)
-            stage = Stage(
-                name=place.relative_to(self.run.folder).as_posix(),
-                causes={"lines": [line.line_id for line in own], "seed": self.config.seed,
-                        "published": settings.as_values(self.config.published),
-                        **{one: self.run.output_digest(one) for one in READ_STAGES}},
-                outputs=(place.relative_to(self.run.folder).as_posix(),),
-            )  # fmt: skip
-            self.run.stage(stage, lambda own=own, place=place: self._fit(own, place))  # type: ignore[misc]
-            done.append(stage.name)
-        return done
+    def _refine(self, shrinkage: Shrinkage, level: int, group: int, parent: str | None) -> str:
+        """The stage of one group, or of the whole; its name."""
+        levels = shrinkage.hierarchy.levels
+        columns = [one.by for one in levels]
+        if level == WHOLE:
+            own, name = self.lines, _stage_of("hierarchical", *columns, "whole")
+        else:
+            own = self._lines_of(levels[level].by, group, shrinkage.hierarchy)
+            called = levels[level].names[group] or f"nameless {group}"
+            name = _stage_of("hierarchical", levels[level].by, called)
 
-    def _fit(self, lines: Sequence[Line], place: Path) -> None:
+        def compute() -> None:
+            above = self.reference if parent is None else self._ink(parent)
+            with one_thread(), task(name, ITERATIONS) as advance:
+                ink = shrinkage.refine(self.finished.trained, own, level, group, above, advance)
+            self._keep(name, ink)
+
+        causes = {
+            INSTANCES: self.run.output_digest(INSTANCES), "levels": columns, "level": level,
+            "lines": [line.line_id for line in own],
+            "parent": parent and self.run.output_digest(parent),
+        }  # fmt: skip
+        self.run.stage(Stage(name=name, causes=causes, outputs=(name,)), compute)
+        return name
+
+    def _published(self, by: str, levels: Hierarchy) -> list[str]:
+        """A stage for each group: the generator fitted to its lines."""
+        names = levels.levels[levels.level(by)].names
+        return [self._fit(_stage_of("published", by, name), self._lines_of(by, group, levels))
+                for group, name in enumerate(names) if name]  # fmt: skip
+
+    def _fit(self, name: str, lines: Sequence[Line]) -> str:
         trained, config = self.finished.trained, self.config
-        with one_thread(), task(f"adapt {place.stem}", config.published.steps) as advance:
-            model = adapted(trained.model, lines, config.published, seed=config.seed,
-                            advance=advance)  # fmt: skip
-        with whole_file(place) as temporary:
-            temporary.write_bytes(save({"ink": sprites_of(replace(trained, model=model))}))
 
-    def _fitted(self, by: str, group: str) -> Path:
-        return self.run.path(ADAPTED, safe_name(by), f"{safe_name(group)}.safetensors")
+        def compute() -> None:
+            with one_thread(), task(name, config.published.steps) as advance:
+                model = adapted(trained.model, lines, config.published, seed=config.seed,
+                                advance=advance)  # fmt: skip
+            self._keep(name, sprites_of(replace(trained, model=model)))
+
+        causes = {"lines": [line.line_id for line in lines], "seed": config.seed,
+                  "published": settings.as_values(config.published),
+                  **{one: self.run.output_digest(one) for one in READ_STAGES}}  # fmt: skip
+        self.run.stage(Stage(name=name, causes=causes, outputs=(name,)), compute)
+        return name
+
+    def _lines_of(self, by: str, group: int, levels: Hierarchy) -> list[Line]:
+        """The lines whose instances are in a group."""
+        names = self.instances.table["line_id"].to_pylist()
+        member = dict(zip(names, levels.members(by).tolist(), strict=True))
+        return [line for line in self.lines if member.get(line.line_id) == group]
+
+    def _keep(self, name: str, ink: Float[ndarray, "K h w"]) -> None:
+        with whole_file(self.run.path(name)) as temporary:
+            temporary.write_bytes(save({"ink": np.ascontiguousarray(ink)}))
+
+    def _ink(self, name: str) -> Float[ndarray, "K h w"]:
+        return load_file(self.run.path(name))["ink"]
+
+
+def _stage_of(method: Method, *parts: str) -> str:
+    """The name of a group's stage, which is that of its file."""
+    return "/".join((ADAPTED, method, *map(safe_name, parts))) + ".safetensors"
 
 
 def _finished(folder: Path) -> TypewriterConfig:
@@ -267,17 +295,10 @@ def _finished(folder: Path) -> TypewriterConfig:
 
 def _forget(run: Run, by: Sequence[str]) -> None:
     """Let the stages be made again."""
+    own = {INSTANCES, *(f"{PROTOTYPES}/{safe_name(column)}" for column in by)}
     for name in list(run.manifest["stages"]):
-        if name == INSTANCES or name in _names(by) or name.startswith(_fits(by)):
+        if name in own or name.startswith(f"{ADAPTED}/"):
             del run.manifest["stages"][name]
-
-
-def _names(by: Sequence[str]) -> Iterator[str]:
-    return (f"{PROTOTYPES}/{safe_name(column)}" for column in by)
-
-
-def _fits(by: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{ADAPTED}/{safe_name(column)}/" for column in by)
 
 
 def _require(folder: Path) -> None:

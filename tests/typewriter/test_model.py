@@ -111,6 +111,21 @@ def test_a_line_is_read_alike_alone_and_in_company() -> None:
     np.testing.assert_array_equal(alone[0], together[0])
 
 
+def test_what_stands_in_a_cell_is_the_mean_of_three_glances() -> None:
+    lines, alphabet = rendered(2)
+    model = typewriter(alphabet.size, space=alphabet.space).eval()
+    batch = collate(lines)
+    ink, paper = batch.ink_image, torch.zeros(2, 2, batch.image.shape[3])
+    views = [ink, torch.cat([paper, ink[:, :-2]], 1), torch.cat([ink[:, 2:], paper], 1)]
+    with torch.no_grad():
+        each = [model.reading(model.logits(model.features(one)), batch.widths) for one in views]
+        seen = model.see(batch)
+    mean = torch.stack([one.log_probabilities for one in each]).mean(0).log_softmax(2)
+    torch.testing.assert_close(seen.reading.log_probabilities, mean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.features, model.features(ink).detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.reading.n_cells, each[0].n_cells)
+
+
 def test_the_losses_of_perfect_and_of_empty_drawings() -> None:
     mask = torch.ones(1, 8, 32)
     mask[:, :, 16:] = 0

@@ -11,6 +11,9 @@ from cyclopts import App, Parameter
 
 from typika.cli.adapt import adapt
 from typika.cli.compare_scripts import compare
+from typika.cli.export import export
+from typika.cli.letterforms import allographs, measure
+from typika.cli.decipher import decipher
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -168,3 +171,7 @@ def _show_end(run: TypewriterRun, started: float) -> None:
 
 app.command(adapt)
 app.command(compare)
+app.command(export)
+app.command(allographs)
+app.command(measure)
+app.command(decipher)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from typika.collection._files import Refused
-from typika.collection._line_records import Points
+from typika.collection._line_records import Points, Region
 from typika.collection._page_text import (
     PageLine,
     PageText,
     number,
     parse_points,
+    region_points,
     size_of,
     with_ancestors,
 )
@@ -64,20 +66,25 @@ def _labels(element: Element, tags: Mapping[str, str]) -> str:
     return " ".join(name for name in names if name)
 
 
-def _region(tags: Mapping[str, str], element: Element, above: str) -> str:
-    return _labels(element, tags) or above
+def _region(tags: Mapping[str, str], element: Element, above: Region) -> Region:
+    label = _labels(element, tags) or above.label
+    if not local_name(element).endswith("Block"):
+        return replace(above, label=label)
+    polygon = region_points(_polygon, element)
+    return Region(name=element.get("ID", ""), label=label, polygon=polygon)
 
 
-def _line(element: Element, region: str, tags: Mapping[str, str]) -> PageLine:
+def _line(element: Element, region: Region, tags: Mapping[str, str]) -> PageLine:
     name, text = element.get("ID", ""), _text(element)
-    columns = {"region": region, "line_type": _labels(element, tags)}
+    columns = {"region": region.label, "line_type": _labels(element, tags)}
     try:
         polygon = _polygon(element)
         baseline = _baseline(element)
     except ValueError as error:
         fault = f"its points cannot be read ({error})"
         return PageLine(name=name, text=text, fault=fault, columns=columns)
-    return PageLine(name=name, text=text, baseline=baseline, polygon=polygon, columns=columns)
+    return PageLine(name=name, text=text, baseline=baseline, polygon=polygon, columns=columns,
+                    region=region)  # fmt: skip
 
 
 def _text(line: Element) -> str | None:

@@ -23,6 +23,27 @@ class Cut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Region:
+    """The innermost block of a page that a line is in, as its XML has it."""
+
+    name: str = ""  # its ID, or "" without one
+    label: str = ""  # what kind of block it is
+    polygon: Points | None = None  # in the units of the page; None: not drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What a page's XML says of where a line is; at least one of the two is there."""
+
+    baseline: Points | None
+    polygon: Points | None
+    page: tuple[float, float] | None  # width, height of the page in the units of the points
+    in_pixels: bool  # else the points are in some other unit, of which `page` is the scale
+    file: str = ""  # the XML without its suffix, POSIX, relative to the collection's root
+    region: Region = Region()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextLine:
     """One line of text.
 
@@ -34,16 +55,7 @@ class TextLine:
     text: str | None  # in logical order, normalised, never empty; None: not transcribed
     cut: Cut | None  # None: the image is the line
     columns: Mapping[str, str]  # document, split, page ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """What a page's XML says of where a line is; at least one of the two is there."""
-
-    baseline: Points | None
-    polygon: Points | None
-    page: tuple[float, float] | None  # width, height of the page in the units of the points
-    in_pixels: bool  # else the points are in some other unit, of which `page` is the scale
+    drawn: Drawn | None = None  # what the page's XML says; None: no XML, the image is the line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,14 @@ def read_lines(path: Path, spelling: Spelling, metadata: Path | None, workers: i
     texts = _spell(candidates, spelling, harvest)
     harvest.notes += remarks
     lines = [
-        TextLine(line_id=line.line_id, file_name=line.file_name, text=text, cut=cut, columns=own)
+        TextLine(
+            line_id=line.line_id,
+            file_name=line.file_name,
+            text=text,
+            cut=cut,
+            columns=own,
+            drawn=line.drawn,
+        )
         for line, cut, text, own in zip(candidates, cuts, texts, columns, strict=True)
     ]
     return Found(lines, sources, harvest.skipped, harvest.notes)

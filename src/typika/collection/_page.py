@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from typika.collection._files import Refused
-from typika.collection._line_records import Points
+from typika.collection._line_records import Points, Region
 from typika.collection._page_text import (
     PageLine,
     PageText,
     number,
     parse_points,
+    region_points,
     size_of,
     with_ancestors,
 )
@@ -45,20 +46,26 @@ def _kind(element: Element) -> str:
     return found[1].strip() if found else element.get("type", "")
 
 
-def _region(element: Element, above: str) -> str:
-    is_region = local_name(element).endswith("Region")
-    return (_kind(element) or above) if is_region else above
+def _region(element: Element, above: Region) -> Region:
+    if not local_name(element).endswith("Region"):
+        return above
+    return Region(
+        name=element.get("id", ""),
+        label=_kind(element) or above.label,
+        polygon=region_points(lambda one: _points(child(one, "Coords")), element),
+    )
 
 
-def _line(element: Element, region: str) -> PageLine:
+def _line(element: Element, region: Region) -> PageLine:
     name, text = element.get("id", ""), _text(element)
-    columns = {"region": region, "line_type": _kind(element)}
+    columns = {"region": region.label, "line_type": _kind(element)}
     try:
         polygon, baseline = (_points(child(element, part)) for part in ("Coords", "Baseline"))
     except ValueError as error:
         fault = f"its points cannot be read ({error})"
         return PageLine(name=name, text=text, fault=fault, columns=columns)
-    return PageLine(name=name, text=text, baseline=baseline, polygon=polygon, columns=columns)
+    return PageLine(name=name, text=text, baseline=baseline, polygon=polygon, columns=columns,
+                    region=region)  # fmt: skip
 
 
 def _points(element: Element | None) -> Points | None:

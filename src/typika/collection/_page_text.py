@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from typika.collection._line_records import Points
+from typika.collection._line_records import Points, Region
 from typika.collection._xml import Element, local_name
 
 FURTHEST = 1e7  # from the corner of a page, in any unit
@@ -22,6 +22,7 @@ class PageLine:
     polygon: Points | None = None
     fault: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    region: Region = Region()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,13 @@ class PageText:
 
 
 def with_ancestors(
-    root: Element, name: str, region: Callable[[Element, str], str]
-) -> Iterator[tuple[Element, str]]:
+    root: Element, name: str, region: Callable[[Element, Region], Region]
+) -> Iterator[tuple[Element, Region]]:
     """Every element of that name below the root, in order, with what is known of its region.
 
     region: what an element on the way down makes of what was known above it.
     """
-    waiting = [(root, "")]
+    waiting = [(root, Region())]
     while waiting:  # no recursion: the depth is whatever the file says
         element, known = waiting.pop()
         if local_name(element) == name:
@@ -65,6 +66,14 @@ def parse_points(text: str | None) -> Points | None:
     if len(values) > 2 * MOST_POINTS:
         raise ValueError(f"{len(values) // 2:,} points, more than a line has")
     return tuple(zip(values[::2], values[1::2], strict=True)) or None
+
+
+def region_points(read: Callable[[Element], Points | None], element: Element) -> Points | None:
+    """The outline of a region; None where it cannot be read: its lines are what counts."""
+    try:
+        return read(element)
+    except ValueError:
+        return None
 
 
 def number(text: str | None) -> float:

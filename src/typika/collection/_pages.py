@@ -101,7 +101,7 @@ def _gather(text: PageText, file: str, image: str, harvest: Harvest) -> None:
         if fault:
             harvest.skip(name, fault)
             continue
-        harvest.candidates.append(_candidate(text, line, name, image, posixpath.basename(page)))
+        harvest.candidates.append(_candidate(text, line, name, image, page))
 
 
 def _candidate(text: PageText, line: PageLine, name: str, image: str, page: str) -> Candidate:
@@ -114,8 +114,11 @@ def _candidate(text: PageText, line: PageLine, name: str, image: str, page: str)
             polygon=line.polygon,
             page=text.size,
             in_pixels=text.in_pixels,
+            file=page,
+            region=line.region,
         ),
-        columns={"page": page} | {key: value for key, value in line.columns.items() if value},
+        columns={"page": posixpath.basename(page)}
+        | {key: value for key, value in line.columns.items() if value},
     )
 
 

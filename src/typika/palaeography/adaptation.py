@@ -65,10 +65,11 @@ class Sums:
 class Fit:
     """Prototypes of one letter at every level, and the variances that they were shrunk by.
 
-    prototypes: of each level, coarse to fine. within: σ², of an instance about its group.
-    between: τ² of the whole about the model's sprite, then of each level about the one above.
+    whole: of the collection. prototypes: of each level, coarse to fine. within: σ², of an
+    instance about its group. between: τ² of the whole about the model's sprite, then of each level about the one above.
     """
 
+    whole: Float[ndarray, " P"]
     prototypes: tuple[Float[ndarray, "_ P"], ...]
     within: float
     between: tuple[float, ...]
@@ -152,7 +153,7 @@ def fit(sums: Sums, above: Sequence[Int[ndarray, " _"]], reference: Float[ndarra
         penalty = 1 / spread if spread > 0 else np.inf
         parent = shrunk(mean, precision, parent[parents], penalty)
         found.append(parent)
-    return Fit(tuple(found[1:]), within, tuple(between))
+    return Fit(found[0][0], tuple(found[1:]), within, tuple(between))
 
 
 def within_groups(sums: Sums) -> float:

@@ -36,7 +36,7 @@ def prototype_sheet(prototypes: Prototypes) -> bytes:
     for place, letter in enumerate(letters):
         left = SIDE + place * (width + GAP)
         name = drawable(prototypes.letters[letter].name, 6)
-        pen.text((left + width / 2, NAME / 2), name, GREY, _font(14), "mm")
+        pen.text((left + width / 2, NAME / 2), name, GREY, font(14), "mm")
         sheet.paste(sprite_image(prototypes.reference[letter]), (left, NAME))
     _row_name(pen, REFERENCE, "", NAME, height)
     for group, name in enumerate(prototypes.groups):
@@ -45,7 +45,7 @@ def prototype_sheet(prototypes: Prototypes) -> bytes:
         for place, letter in enumerate(letters):
             box = (SIDE + place * (width + GAP), top)
             _cell(sheet, pen, prototypes, (group, letter), box)
-    pen.text((GAP, down - NAME / 2), _legend(prototypes), GREY, _font(11), "lm")
+    pen.text((GAP, down - NAME / 2), _legend(prototypes), GREY, font(11), "lm")
     return png_bytes(sheet)
 
 
@@ -62,14 +62,14 @@ def _cell(
     if flag in MARKS:
         pen.rectangle((left, top + height - 3, left + width - 1, top + height - 1), MARKS[flag])
     count = str(int(prototypes.count[place]))
-    pen.text((left + width - 1, top), count, GREY, _font(8), "ra")
+    pen.text((left + width - 1, top), count, GREY, font(8), "ra")
 
 
 def _row_name(pen: ImageDraw.ImageDraw, name: str, parent: str, top: int, height: int) -> None:
     middle = top + height / 2
-    pen.text((GAP, middle), drawable(name, LABELS), GREY, _font(13), "lm")
+    pen.text((GAP, middle), drawable(name, LABELS), GREY, font(13), "lm")
     if parent:
-        pen.text((GAP, middle + 15), drawable(parent, LABELS), GREY, _font(10), "lm")
+        pen.text((GAP, middle + 15), drawable(parent, LABELS), GREY, font(10), "lm")
 
 
 def _legend(prototypes: Prototypes) -> str:
@@ -81,7 +81,8 @@ def _legend(prototypes: Prototypes) -> str:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Letters that every machine with matplotlib has."""
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

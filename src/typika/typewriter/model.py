@@ -37,6 +37,7 @@ CHANNELS = (16, 32, 64, 64, 96)
 WIDTH = 128  # channels of a cell's feature
 DILATIONS = (1,)  # cells between the taps of the context convolutions; more learn words by heart
 STRENGTH = 0.2  # bound of the logarithm of a character's darkness
+GLANCES = (0.0, 0.047, -0.047)  # shifts along y, of the height, that a line is read at; 0 first
 LEAST_INK = 1.0  # pixels of ink below which a sprite is no letter yet and is not centred
 
 
@@ -50,6 +51,8 @@ class ModelConfig:
                     than one line in a thousand has more symbols than cells can hold.
     sprite_width:   of a sprite, as a fraction of `height`.
     sprites:        L, forms that a symbol may take.
+    forms:          of each symbol, how many of its L sprites are in use; empty: all of them
+                    (`splitting.split_sprites`).
     shift:          bounds of a sprite's shift from its cell, of `height`, along x and y.
     log_scale:      bound of the logarithm of a sprite's scale, along each axis.
     """
@@ -59,6 +62,7 @@ class ModelConfig:
     stride: int = 0
     sprite_width: float = 0.75
     sprites: int = 1
+    forms: tuple[int, ...] = ()
     shift: tuple[float, float] = (0.3, 0.15)
     log_scale: float = 0.25
 
@@ -71,6 +75,8 @@ class ModelConfig:
             raise ConfigError(f"model.sprite_width={self.sprite_width}: need 0.25 to 2")
         if self.sprites < 1:
             raise ConfigError(f"model.sprites={self.sprites}: need at least one a symbol")
+        if not all(1 <= n <= self.sprites for n in self.forms):
+            raise ConfigError(f"model.forms={self.forms}: need 1 to {self.sprites} of each symbol")
         if min(self.shift) < 0 or self.log_scale < 0:
             raise ConfigError("model.shift and model.log_scale: need bounds of at least 0")
 
@@ -135,6 +141,10 @@ class Typewriter(nn.Module):
         super().__init__()
         if not config.stride:
             raise ConfigError("model.stride=0: choose the stride before the model is built")
+        if config.forms and len(config.forms) != n_symbols:
+            raise ConfigError(
+                f"model.forms: {len(config.forms)} counts for {n_symbols} symbols; need as many"
+            )
         self.config, self.n_symbols, self.space = config, n_symbols, space
         self.encoder = Encoder(config.height, config.stride)
         self.query = nn.Linear(WIDTH, QUERY)
@@ -148,6 +158,8 @@ class Typewriter(nn.Module):
         )
         self.register_buffer("offset", torch.zeros(n_symbols, config.sprites, 2))
         self.register_buffer("size", torch.zeros(n_symbols, config.sprites, 2))
+        self.register_buffer("prior", _prior(config), persistent=False)
+        self.prior: Tensor | None
         self.offset: Tensor
         self.size: Tensor
         self._begin(generator)
@@ -191,10 +203,15 @@ class Typewriter(nn.Module):
             return self.encoder(padded).to(ink.dtype)
 
     def logits(self, features: Float[Tensor, "b C T"]) -> Float[Tensor, "b T KL1"]:
-        """Query times keys, both normalised to length √QUERY, over √QUERY."""
+        """Query times keys, both normalised to length √QUERY, over √QUERY.
+
+        Where symbols have different numbers of forms, each less the logarithm of the number of its
+        symbol, so that a symbol is not likelier for having more; −inf for sprites not in use.
+        """
         query = functional.layer_norm(self.query(features.transpose(1, 2)), (QUERY,))
         keys = functional.layer_norm(self.keys, (QUERY,))
-        return query @ keys.T / QUERY**0.5
+        logits = query @ keys.T / QUERY**0.5
+        return logits if self.prior is None else logits + self.prior
 
     def reading(self, logits: Float[Tensor, "b T KL1"], widths: Int[Tensor, " b"]) -> Reading:
         """Probabilities of symbols: those of their L sprites summed."""
@@ -211,10 +228,18 @@ class Typewriter(nn.Module):
         return self.see(batch).reading
 
     def see(self, batch: LineBatch) -> Seen:
-        """What `read` gives, and what drawing goes on from."""
-        features = self.features(batch.ink_image)
+        """What `read` gives, and what drawing goes on from.
+
+        Lines are read as they lie and a little higher and lower, and what stands in a cell is the
+        geometric mean of the three; they are drawn from the first alone.
+        """
+        ink = batch.ink_image
+        features = self.features(torch.cat([_lowered(ink, share) for share in GLANCES]))
         logits = self.logits(features)
-        return Seen(batch, features, logits, self.reading(logits, batch.widths))
+        reading = self.reading(logits, batch.widths.repeat(len(GLANCES)))
+        glances = reading.log_probabilities.unflatten(0, (len(GLANCES), len(ink)))
+        own = Reading(glances.mean(0).log_softmax(2), reading.n_cells[: len(ink)])
+        return Seen(batch, features[: len(ink)], logits[: len(ink)], own)
 
     def placed(self, seen: Seen, paths: Sequence[CellPath]) -> Characters:
         """As `characters`, for lines that were seen."""
@@ -298,6 +323,22 @@ class Typewriter(nn.Module):
         source = source.clamp(0, width - 1)[:, :, None].expand_as(self.sprites)
         self.sprites.copy_(self.sprites.gather(3, source) * inside[:, :, None])
         self.offset[..., 0] += away
+
+
+def _lowered(ink: Float[Tensor, "b H W"], share: float) -> Float[Tensor, "b H W"]:
+    """Lines moved down by whole pixels, a share of their height, with paper above; or up."""
+    down = round(share * ink.shape[1])
+    return functional.pad(ink, (0, 0, down, -down))
+
+
+def _prior(config: ModelConfig) -> Float[Tensor, " KL1"] | None:
+    """−log of the forms of each sprite's symbol, −inf where it is not in use, 0 for the blank."""
+    if not config.forms:
+        return None
+    forms = torch.tensor(config.forms)[:, None]
+    used = torch.arange(config.sprites) < forms
+    prior = torch.where(used, -forms.to(torch.float32).log(), -torch.inf)
+    return torch.cat([prior.flatten(), torch.zeros(1)])
 
 
 def _mixed(share: Float[Tensor, "n L"], own: Float[Tensor, "n L 2"]) -> Float[Tensor, "n 2"]:

@@ -2,6 +2,7 @@
 
 collect   the folder of lines            -> lines.parquet, alphabet.csv, skipped.csv
 prepare   lines                          -> lines/
+place     lines                          -> places.parquet
 discover  lines/, where no line is transcribed -> signs.safetensors
 train     lines/, transcriptions         -> model/, metrics.jsonl
 align     model/, lines/                 -> readings.parquet, characters.parquet|csv
@@ -21,9 +22,10 @@ import pyarrow as pa
 from typika import config as settings
 from typika import ranks
 from typika.collection.lines import Frame, LineCollection, TextLine
+from typika.collection.places import places_of, places_table
 from typika.console import say, task, warn
 from typika.devices import named_device
-from typika.files import write_text
+from typika.files import text_digest, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
 from typika.tables import write_csv, write_parquet
@@ -49,6 +51,7 @@ from typika.typewriter.store import Trained, load_typewriter, save_typewriter
 from typika.typewriter.training import Checkpoints, TrainingConfig, split, train
 
 LINES, ALPHABET, SKIPPED = "lines.parquet", "alphabet.csv", "skipped.csv"
+PLACES = "places.parquet"
 PREPARED, MODEL, CHECKPOINTS, METRICS = "lines", "model", "checkpoints", "metrics.jsonl"
 SIGNS = "signs.safetensors"
 READINGS, CHARACTERS = "readings.parquet", "characters.parquet"
@@ -201,7 +204,7 @@ class Typing:
 
 
 def take_in(run: Run, collection: LineCollection, height: int) -> None:
-    """The stages `collect` and `prepare`."""
+    """The stages `collect`, `prepare` and `place`."""
     causes: dict[str, Any] = {"collection": collection.digest}
     causes["skipped"] = [str(one) for one in collection.skipped]
     stage = Stage(name="collect", causes=causes, outputs=(LINES, ALPHABET, SKIPPED))
@@ -213,6 +216,10 @@ def take_in(run: Run, collection: LineCollection, height: int) -> None:
 
     causes = {"collection": collection.digest, "height": height}
     run.stage(Stage(name="prepare", causes=causes, outputs=(PREPARED,)), compute)
+    places = places_of(collection)
+    # No cause of any other stage: it lets exports do without the lines' own folder.
+    stage = Stage(name="place", causes={"places": text_digest(repr(places))}, outputs=(PLACES,))
+    run.stage(stage, lambda: write_parquet(places_table(places), run.path(PLACES)))
 
 
 def read(
