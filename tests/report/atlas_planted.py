@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,13 @@ def planted(
     scripts = documents or SCRIPTS
     shapes = {name: {one: glyph(one, FACES.get(script, "times")) for one in characters}
               for name, script in scripts.items()}  # fmt: skip
-    columns = {"script": scripts, "place": {name: f"place {name}" for name in scripts}}
-    return instances(shapes, n_each, columns={"script": columns["script"]})
+    return instances(shapes, n_each, columns={"script": scripts})
+
+
+@cache
+def usual() -> Instances:
+    """The instances that most tests look at."""
+    return planted()
 
 
 def prototypes(given: Instances, by: str, parents: dict[str, str] | None = None) -> Prototypes:
@@ -137,7 +143,7 @@ def line_of(line_id: str) -> np.ndarray:
 
 def atlas_inputs(given: Instances | None = None, **changes: Any) -> AtlasInputs:
     """All that an atlas can show."""
-    given = given or planted()
+    given = given or usual()
     parents = dict(zip(given.table["document"].to_pylist(), given.table["script"].to_pylist(),
                        strict=True))  # fmt: skip
     documents, scripts = prototypes(given, "document", parents), prototypes(given, "script")

@@ -9,6 +9,7 @@ Legend: `G` groups, `K` letters, `h w` pixels of a sprite.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from typika.errors import DataError
 from typika.palaeography.records import Instances, Prototypes
 from typika.report.atlas_comparison import MOST_DIFFERENCES, comparison_record, tree_order
 from typika.report.atlas_instances import (
+    LADDER,
     Ranked,
     Rung,
     best_rung,
@@ -32,13 +34,16 @@ from typika.report.atlas_records import (
     AtlasPage,
     CellRecord,
     ComparisonRecord,
+    DataTable,
     GroupingRecord,
     GroupRecord,
     InstancesRecord,
     LetterRecord,
+    Sheet,
     SomeTable,
 )
-from typika.report.atlas_tables import data_table, number
+from typika.report.atlas_tables import data_table
+from typika.report.atlas_tables import number as number_of
 from typika.report.budget import FRAME_BYTES, MEGABYTE
 from typika.report.typewriter import named, spelled
 
@@ -62,18 +67,7 @@ def build_atlas(inputs: AtlasInputs, *, few: int, max_megabytes: float = 15.0) -
     letters = tuple(_letters(first, inputs.masks, pictures))
     comparisons = tuple(comparison_record(one, places, pictures) for one in inputs.comparisons)
     sheets = [_sheets(one, pictures) for one in inputs.prototypes]
-    weight = sum(map(len, pictures.urls)) + FRAME_BYTES
-    weight += CELL_BYTES * sum(one.count.size for one in inputs.prototypes)
-    budget = max(max_megabytes * MEGABYTE - weight, LEAST_SHARE * max_megabytes * MEGABYTE)
-    ranked, rung, instances = _instances(inputs, budget, pictures)
-    shown = shown_rows(ranked, len(letters), rung)
-    rows = [{row: place for place, row in enumerate(own)} for own in shown]
-    groupings = tuple(
-        _grouping(one, own, rows, inputs, rung, sheets_of)
-        for one, own, sheets_of in zip(inputs.prototypes, ranked, sheets, strict=True)
-    )
-    tables = [SomeTable(title=f"Prototypes by {one.by}", name=f"prototypes-{one.by}",
-                        table=one.table()) for one in inputs.prototypes]  # fmt: skip
+    evidence = _evidence(inputs, _room(inputs, pictures, max_megabytes), pictures)
     return AtlasPage(
         title=inputs.name,
         lead=tuple(_lead(inputs, comparisons)),
@@ -83,17 +77,35 @@ def build_atlas(inputs: AtlasInputs, *, few: int, max_megabytes: float = 15.0) -
         few=few,
         masked=inputs.masks is not None,
         letters=letters,
-        groupings=groupings,
-        instances=instances,
+        groupings=tuple(
+            _grouping(one, inputs, evidence, number, sheets[number])
+            for number, one in enumerate(inputs.prototypes)
+        ),
+        instances=evidence.records,
         comparisons=comparisons,
-        tables=tuple(data_table(one) for one in (*tables, *inputs.tables)),
+        tables=tuple(_tables(inputs)),
         pictures=pictures.urls,
         source=inputs.source,
         facts=inputs.facts,
-        left_out=tuple(_left_out(inputs, rung)),
+        left_out=tuple(_left_out(inputs, evidence.rung)),
         version=inputs.version,
         date=inputs.date,
     )
+
+
+def _room(inputs: AtlasInputs, pictures: Pictures, max_megabytes: float) -> float:
+    """Bytes that instances may have beside what is drawn already."""
+    weight = sum(map(len, pictures.urls)) + FRAME_BYTES
+    weight += CELL_BYTES * sum(one.count.size for one in inputs.prototypes)
+    whole = max_megabytes * MEGABYTE
+    return max(whole - weight, LEAST_SHARE * whole)
+
+
+def _tables(inputs: AtlasInputs) -> Iterator[DataTable]:
+    for one in inputs.prototypes:
+        yield data_table(SomeTable(title=f"Prototypes by {one.by}", name=f"prototypes-{one.by}",
+                                   table=one.table()))  # fmt: skip
+    yield from map(data_table, inputs.tables)
 
 
 def _same_letters(prototypes: Sequence[Prototypes]) -> Prototypes:
@@ -146,7 +158,7 @@ def _letters(
         )
 
 
-def _sheets(prototypes: Prototypes, pictures: Pictures) -> list:
+def _sheets(prototypes: Prototypes, pictures: Pictures) -> list[Sheet]:
     """Of each letter a sheet: prototypes of all groups, means, standard deviations."""
     spread = np.sqrt(np.maximum(prototypes.variance, 0))
     found = []
@@ -158,28 +170,18 @@ def _sheets(prototypes: Prototypes, pictures: Pictures) -> list:
 
 def _grouping(
     prototypes: Prototypes,
-    ranked: Mapping[tuple[int, int], Ranked],
-    rows: Sequence[Mapping[int, int]],
     inputs: AtlasInputs,
-    rung: Rung,
-    sheets: Sequence,
+    evidence: Evidence,
+    number: int,
+    sheets: Sequence[Sheet],
 ) -> GroupingRecord:
-    dates = inputs.dates.get(prototypes.by, {})
-    facts = _facts(inputs.instances, prototypes)
-    groups = [
-        GroupRecord(
-            name=name, parent=prototypes.parents[g],
-            date=dates.get(name, ("", None))[0], year=dates.get(name, ("", None))[1],
-            count=int(prototypes.count[g].sum()), facts=facts.get(name, ()),
-        )
-        for g, name in enumerate(prototypes.groups)
-    ]  # fmt: skip
+    """The record of one grouping, the `number`-th of the run."""
     return GroupingRecord(
         by=prototypes.by,
         method=prototypes.method,
-        groups=tuple(groups),
+        groups=tuple(_groups(prototypes, inputs)),
         cells=tuple(
-            tuple(_cell(prototypes, g, k, ranked.get((g, k)), rows[k], rung)
+            tuple(_cell(prototypes, evidence, number, (g, k))
                   for k in range(len(prototypes.letters)))
             for g in range(len(prototypes.groups))
         ),
@@ -188,20 +190,28 @@ def _grouping(
     )  # fmt: skip
 
 
+def _groups(prototypes: Prototypes, inputs: AtlasInputs) -> Iterator[GroupRecord]:
+    dates = inputs.dates.get(prototypes.by, {})
+    facts = _facts(inputs.instances, prototypes)
+    for g, name in enumerate(prototypes.groups):
+        date, year = dates.get(name, ("", None))
+        yield GroupRecord(
+            name=name, parent=prototypes.parents[g], date=date, year=year,
+            count=int(prototypes.count[g].sum()), facts=facts.get(name, ()),
+        )  # fmt: skip
+
+
 def _cell(
-    prototypes: Prototypes,
-    g: int,
-    k: int,
-    ranked: Ranked | None,
-    rows: Mapping[int, int],
-    rung: Rung,
+    prototypes: Prototypes, evidence: Evidence, number: int, place: tuple[int, int]
 ) -> CellRecord:
-    shown, near = ranked.shown(rung) if ranked else ((), 0)
+    ranked = evidence.ranked[number].get(place)
+    shown, near = ranked.shown(evidence.rung) if ranked else ((), 0)
+    rows = evidence.rows[place[1]]
     return CellRecord(
-        count=int(prototypes.count[g, k]),
-        flag=prototypes.flag[g][k],
-        quality=number(prototypes.quality[g, k]),
-        instances=tuple(rows[row] for row in shown if row in rows),
+        count=int(prototypes.count[place]),
+        flag=prototypes.flag[place[0]][place[1]],
+        quality=number_of(prototypes.quality[place]),
+        instances=tuple(rows[row] for row in shown),
         near=near,
     )
 
@@ -239,24 +249,37 @@ def _facts(
 # ---------------------------------------------------------------------------------- instances
 
 
-def _instances(
-    inputs: AtlasInputs, budget: float, pictures: Pictures
-) -> tuple[list[dict[tuple[int, int], Ranked]], Rung, tuple[InstancesRecord, ...]]:
-    letters = inputs.prototypes[0].letters
-    height, width = inputs.prototypes[0].reference.shape[1:]
-    rung = Rung(near=0, far=0, strip=0, quality=1)
-    if inputs.instances is None:
-        none = InstancesRecord(
-            aligned=no_sheet(height, width), strips=no_sheet(height, width), rows=()
-        )
-        return [{} for _ in inputs.prototypes], rung, (none,) * len(letters)
-    ranked = [rank(inputs.instances, one) for one in inputs.prototypes]
-    rung = best_rung(inputs.instances, ranked, len(letters), inputs.line, budget)
-    records = tuple(
-        instances_record(inputs.instances, rows, inputs.line, rung, pictures)
-        for rows in shown_rows(ranked, len(letters), rung)
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is shown of instances: ranked for each grouping, and the records of each letter.
+
+    rows: of each letter where a row of `Instances` stands in its record.
+    """
+
+    ranked: Sequence[Mapping[tuple[int, int], Ranked]]
+    rung: Rung
+    records: tuple[InstancesRecord, ...]
+    rows: Sequence[Mapping[int, int]]
+
+
+def _evidence(inputs: AtlasInputs, budget: float, pictures: Pictures) -> Evidence:
+    first, given = inputs.prototypes[0], inputs.instances
+    n_letters = len(first.letters)
+    if given is None:
+        none = no_sheet(*first.reference.shape[1:])
+        return Evidence(
+            ranked=[{} for _ in inputs.prototypes], rung=LADDER[-1], rows=[{}] * n_letters,
+            records=(InstancesRecord(aligned=none, strips=none, rows=()),) * n_letters,
+        )  # fmt: skip
+    ranked = [rank(given, one) for one in inputs.prototypes]
+    rung = best_rung(given, ranked, n_letters, inputs.line, budget)
+    shown = shown_rows(ranked, n_letters, rung)
+    return Evidence(
+        ranked=ranked,
+        rung=rung,
+        records=tuple(instances_record(given, own, inputs.line, rung, pictures) for own in shown),
+        rows=[{row: place for place, row in enumerate(own)} for own in shown],
     )
-    return ranked, rung, records
 
 
 def _left_out(inputs: AtlasInputs, rung: Rung) -> Iterator[str]:
