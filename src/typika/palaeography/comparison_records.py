@@ -283,10 +283,10 @@ class Seriation:
     cannot be read; unread: those that cannot. axis: coordinates, the first axis first; its sign is
     such that it grows with the date, which is arbitrary. share: of the variance. spearman: of each
     axis with the dates; p: labels permuted, two-sided; corrected: for having looked at all axes.
-    carried: of each letter, its share of the first axis. along: what changes from the low to the
-    high end of the first axis, per pixel, in ink a standard deviation. predicted: year by ridge
-    regression without the document itself; error: mean absolute, in years; guessing: the error of
-    guessing the mean of the other documents.
+    carried: of each letter, its share of the first axis, all 1 together. along: what changes from
+    the low to the high end of the first axis, per pixel, in ink a standard deviation. predicted:
+    year by ridge regression without the document itself; error: mean absolute, in years; guessing:
+    the error of guessing the mean of the other documents.
     """
 
     documents: tuple[str, ...]

@@ -23,6 +23,7 @@ from typika.palaeography.trees import Apart, comparable, principal
 from typika.palaeography.units import ComparisonConfig, Means, Units
 
 LEAST_DATED = 5  # documents
+LEAST_CHANGES = 3  # documents with a letter, to tell how it changes
 SERIATION = 4  # seed of what draws
 PENALTIES = np.logspace(-2, 3, 11)  # of the ridge, in units of the variance of an axis
 SMALLEST = 1e-9  # share of the largest variance, under which an axis is rounding
@@ -56,7 +57,8 @@ def seriation(
     drawn = resampled_correlations(square, coordinates, year, config.draws, rng)
     predicted = left_out_years(square, year)
     error, guessing = _errors(predicted[dated], year[dated], config.draws, rng)
-    along, carried = carriers(means, kept, coordinates[:, 0])
+    carried = carriers(found.of(kept), coordinates[:, 0])
+    along = changes(means, kept, coordinates[:, 0])
     return Seriation(
         documents=tuple(units.names[d] for d in kept), letters=tuple(own.letter for own in means),
         written=tuple(written),
@@ -154,33 +156,34 @@ def left_out_years(
     return found
 
 
-def carriers(
-    means: Sequence[Means], kept: Int[ndarray, " D"], axis: Float[ndarray, " D"]
-) -> tuple[Float[ndarray, "K h w"], Float[ndarray, " K"]]:
-    """What changes along an axis, in ink a standard deviation of it; each letter's share of that.
+def carriers(found: Apart, axis: Float[ndarray, " D"]) -> Float[ndarray, " K"]:
+    """Each letter's share of the variance along an axis: they sum to 1.
 
-    The share is of the squares, in units of what is usual for the letter, less what a letter that
-    has nothing to do with the axis would have by chance.
+    The squared distances are a weighted mean over letters, and so is what they say of the axis:
+    −½ u · S_k u with the unit vector u, S_k the letter's part of the mean. A share below 0 is of a
+    letter that goes against the axis.
     """
-    along, carried = [], []
-    deviation = axis.std() or 1.0
+    unit = (axis - axis.mean()) / (np.linalg.norm(axis - axis.mean()) or 1.0)
+    total = found.weight.sum(axis=0)
+    parts = found.weight * found.square / np.where(total > 0, total, 1)
+    share = -0.5 * np.einsum("i,kij,j->k", unit, parts, unit)
+    return share / share.sum() if share.sum() > 0 else share
+
+
+def changes(
+    means: Sequence[Means], kept: Int[ndarray, " D"], axis: Float[ndarray, " D"]
+) -> Float[ndarray, "K h w"]:
+    """What changes along an axis, in ink a standard deviation of it; 0 for letters too rare."""
+    along = []
     for own in means:
         known = own.known[kept]
-        value = own.value[kept][known]
-        value = value - value.mean(axis=0)
-        place = (axis[known] - axis[known].mean()) / deviation if known.any() else axis[known]
-        total, usual = (place**2).sum(), (value**2).sum() / max(len(value), 1)
-        if len(place) < 3 or total <= 0 or usual <= 0:
+        if known.sum() < LEAST_CHANGES:
             along.append(np.zeros(own.near.shape))
-            carried.append(0.0)
             continue
-        slope = place @ value / total
+        place = (axis[known] - axis[known].mean()) / (axis.std() or 1.0)
+        slope = place @ own.value[kept][known] / ((place**2).sum() or 1.0)
         along.append(own.picture(slope))
-        chance = ((value - place[:, None] * slope) ** 2).sum() / (len(place) - 2) / total
-        square = max(float((slope**2).sum() - chance), 0.0)
-        carried.append(square / usual * known.mean())
-    share = np.array(carried)
-    return np.stack(along), share / share.sum() if share.sum() > 0 else share
+    return np.stack(along)
 
 
 def _errors(
