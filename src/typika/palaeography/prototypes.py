@@ -71,8 +71,8 @@ def assemble(
     return Prototypes(
         by=by, method=method, groups=groups, parents=hierarchy.parents(by),
         letters=instances.letters, reference=reference.astype(np.float32),
-        ink=(ink * region).astype(np.float32), mean=mean, median=median, variance=variance, count=count,
-        medoid=medoid, quality=quality, flag=flags(count, quality, fewest),
+        ink=(ink * region).astype(np.float32), mean=mean, median=median, variance=variance,
+        count=count, medoid=medoid, quality=quality, flag=flags(count, quality, fewest),
     )  # fmt: skip
 
 
