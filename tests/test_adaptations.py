@@ -65,19 +65,23 @@ def test_every_group_has_prototypes_that_rest_on_instances(run: Path) -> None:
 
 
 def test_the_same_command_does_nothing_again(run: Path) -> None:
-    typewriter.adapt(run, "document")
-    files = [path for path in run.rglob("*") if path.is_file() and path.suffix == ".npy"]
-    files += [run / "prototypes" / "document" / "prototypes.safetensors"]
-    before = [path.stat().st_mtime_ns for path in files]
-    typewriter.adapt(run, "document")
-    assert before == [path.stat().st_mtime_ns for path in files]
-    typewriter.adapt(run, "document", config=AdaptationConfig(fewest=9))
-    after = [path.stat().st_mtime_ns for path in files]
-    assert after[:-1] == before[:-1]
-    assert after[-1] > before[-1]
-    typewriter.adapt(run, "document", config=AdaptationConfig(fewest=9), overwrite=True)
-    again = [path.stat().st_mtime_ns for path in files]
-    assert all(new > old for new, old in zip(again, after, strict=True) if old in after[-1:])
+    quick, fewer = (AdaptationConfig(method="instances", fewest=n) for n in (5, 9))
+    typewriter.adapt(run, "document", config=quick)
+    names = ("instances/ink.npy", "prototypes/document/prototypes.safetensors")
+
+    def times() -> list[int]:
+        return [(run / name).stat().st_mtime_ns for name in names]
+
+    before = times()
+    typewriter.adapt(run, "document", config=quick)
+    assert times() == before
+    typewriter.adapt(run, "document", config=fewer)
+    after = times()
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+    typewriter.adapt(run, "document", config=fewer, overwrite=True)
+    assert times()[0] > after[0]
+    assert times()[1] > after[1]
 
 
 def test_groups_that_were_fitted_are_not_fitted_again(run: Path) -> None:
@@ -96,12 +100,22 @@ def test_groups_that_were_fitted_are_not_fitted_again(run: Path) -> None:
     assert np.array_equal(AdaptedRun(run).prototypes("document").ink, made.ink)
 
 
+def test_means_of_instances_are_quick_and_lean_on_their_parents_too(run: Path) -> None:
+    made = typewriter.adapt(run, ["document", "script"], method="instances")
+    found = made.prototypes("document")
+    assert found.method == "instances"
+    assert not (run / "adapted").exists()
+    absent = np.array(found.flag) == ABSENT
+    assert np.array_equal(found.ink[absent], made.prototypes("script").ink[[0, 0, 1]][absent])
+
+
 def test_further_columns_come_from_a_table(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "periods.csv"
     table.write_text("document,period\n=d0,early\n=d1,late\n=d2,\n", encoding="utf-8")
-    main(["typewriter", "adapt", str(run), "--by", "period", "--metadata", str(table)])
+    main(["typewriter", "adapt", str(run), "--by", "period", "--metadata", str(table),
+          "--method", "instances"])  # fmt: skip
     assert capsys.readouterr().out.startswith("period\t2 groups")
     found = AdaptedRun(run).prototypes("period")
     assert found.groups == ("early", "late")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ from typika.typewriting_report import READ_STAGES, Finished
 
 INSTANCES, PROTOTYPES, ADAPTED = "instances", "prototypes", "adapted"
 SHEET, VARIANCES = "sheet.png", "variances.parquet"
-Method = Literal["hierarchical", "published"]
+Method = Literal["hierarchical", "instances", "published"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,9 @@ class AdaptationConfig:
     """How prototypes of groups are made.
 
     method: "hierarchical": fitted to each group's lines, and drawn to the groups that a group
-    lies in; "published": the model's generator fitted to each group's lines. fewest: instances
-    below which a prototype is flagged. seed: of the order of lines in a fit.
+    lies in; "instances": the means of cut-out instances, drawn to them likewise, which takes
+    seconds and blurs a little; "published": the model's generator fitted to each group's lines.
+    fewest: instances below which a prototype is flagged. seed: of the order of lines in a fit.
     """
 
     method: Method = "hierarchical"
@@ -55,8 +56,9 @@ class AdaptationConfig:
     published: PublishedAdaptation = field(default_factory=PublishedAdaptation)
 
     def __post_init__(self) -> None:
-        if self.method not in ("hierarchical", "published"):
-            raise ConfigError(f"method={self.method!r}: expected hierarchical or published")
+        if self.method not in get_args(Method):
+            known = ", ".join(get_args(Method))
+            raise ConfigError(f"method={self.method!r}: expected one of {known}")
         if self.fewest < 1:
             raise ConfigError(f"fewest={self.fewest}: need at least 1")
 
@@ -194,8 +196,7 @@ class Adapting:
         """The stage `prototypes/BY`, and before it a stage for each group."""
         levels = hierarchy(self.instances, by, among)
         shrinkage = Shrinkage(self.instances, levels, self.reference)
-        hierarchical = self.config.method == "hierarchical"
-        fitted = self._refined(by, shrinkage) if hierarchical else self._published(by, levels)
+        fitted = self._fitted(by, shrinkage)
         folder = f"{PROTOTYPES}/{safe_name(by)}"
         causes = {INSTANCES: self.run.output_digest(INSTANCES), "by": by,
                   "levels": [level.by for level in levels.levels], "method": self.config.method,
@@ -204,13 +205,14 @@ class Adapting:
 
         def compute() -> None:
             with one_thread():
-                ink = np.stack([self._ink(name) for name in fitted])
+                means = self.config.method == "instances"
+                ink = shrinkage.starts(by) if means else np.stack(list(map(self._ink, fitted)))
                 made = assemble(self.instances, levels, by, ink, self.reference,
                                 method=self.config.method, fewest=self.config.fewest)  # fmt: skip
             made.save(self.run.path(folder))
             with whole_file(self.run.path(folder, SHEET)) as temporary:
                 temporary.write_bytes(prototype_sheet(made))
-            if hierarchical:
+            if self.config.method != "published":
                 columns = [level.by for level in levels.levels]
                 table = variances(shrinkage.fits, self.instances.letters, columns)
                 write_parquet(table, self.run.path(folder, VARIANCES))
@@ -218,6 +220,12 @@ class Adapting:
             say(f"{by}: {len(made.groups)} groups, {len(made.letters)} letters")
 
         self.run.stage(Stage(name=folder, causes=causes, outputs=(folder,)), compute)
+
+    def _fitted(self, by: str, shrinkage: Shrinkage) -> list[str]:
+        """The stages of the groups of a column, as the method has them."""
+        if self.config.method == "published":
+            return self._published(by, shrinkage.hierarchy)
+        return self._refined(by, shrinkage) if self.config.method == "hierarchical" else []
 
     def _refined(self, by: str, shrinkage: Shrinkage) -> list[str]:
         """From the whole down to the groups of a column, each fitted and drawn to its parent."""

@@ -91,6 +91,8 @@ def test_what_instances_say_of_a_prototype() -> None:
     assert found.medoid[1, 1] in letters[7:]
     assert found.flag == (("", ""), ("failed", ""))
     assert found.groups == ("one", "two")
+    assert found.ink[1, 0].sum() < 0.2 * ink[1, 0].sum()  # what is stray is taken off
+    np.testing.assert_allclose(found.ink[0, 1], filtered(ink[0, 1], reference[1]), atol=1e-6)
 
 
 def test_a_letter_that_a_group_does_not_have_is_absent() -> None:

@@ -27,7 +27,8 @@ def adapt(
         run: Folder that `typika typewriter fit` made.
         by: Column of the lines, as in --by document --by script. Where one is nested in another,
             its groups lean on those of the other.
-        method: `hierarchical` (the default) or `published`.
+        method: `hierarchical` (the default), `instances` (in seconds, a little blurred) or
+            `published`.
         set: Any setting, as in --set fewest=8. May be repeated.
         metadata: Table (.csv, .tsv) of further columns by file_name, line_id, page or document.
         overwrite: Make again what is there.

@@ -41,6 +41,8 @@ def assemble(
     """Prototypes of the groups of one column, with all that instances say of them.
 
     ink: what `method` made of each letter in each group, in the order of the hierarchy's names.
+    Its quality is told from it as it is; then what lies away from the reference's ink, remains of
+    neighbours mostly, is taken off. Mean, median and variance keep all.
     reference: the model's own sprites. fewest: instances that a prototype is not doubted for.
     """
     groups = tuple(name for name in hierarchy.levels[hierarchy.level(by)].names if name)
@@ -65,11 +67,12 @@ def assemble(
                 medoid[group, letter] = rows[far.argmin()]
     quality = np.array([[stray_ink(own, one) for own, one in zip(row, reference, strict=True)]
                         for row in ink])  # fmt: skip
+    region = np.stack([own_region(one) for one in reference])
     return Prototypes(
         by=by, method=method, groups=groups, parents=hierarchy.parents(by),
         letters=instances.letters, reference=reference.astype(np.float32),
-        ink=ink.astype(np.float32), mean=mean, median=median, variance=variance, count=count,
-        medoid=medoid, quality=quality, flag=flags(count, quality, fewest),
+        ink=(ink * region).astype(np.float32), mean=mean, median=median, variance=variance,
+        count=count, medoid=medoid, quality=quality, flag=flags(count, quality, fewest),
     )  # fmt: skip
 
 

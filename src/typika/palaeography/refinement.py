@@ -50,6 +50,12 @@ class Shrinkage:
                 for one in self.fits]  # fmt: skip
         return np.stack(rows).reshape(self.reference.shape)
 
+    def starts(self, by: str) -> Float[ndarray, "G K h w"]:
+        """The shrunk means of every named group of a column."""
+        level = self.hierarchy.level(by)
+        names = self.hierarchy.levels[level].names
+        return np.stack([self.start(level, n) for n, name in enumerate(names) if name])
+
     def penalties(self, level: int) -> Float[ndarray, " K"]:
         """λ of each letter for lines, in instances."""
         found = np.array([one.penalties[level + 1] for one in self.fits])

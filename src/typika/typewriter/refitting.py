@@ -26,7 +26,7 @@ from typika.typewriter.batches import Line, collate
 from typika.typewriter.learner import paths_of
 from typika.typewriter.redraws import Characters, Redraws
 
-ITERATIONS = 6  # of quasi-Newton steps; more change the drawing by less than a percent
+ITERATIONS = 6  # quasi-Newton steps
 LOOKS = ITERATIONS * 5 // 4  # at all lines, at most
 HISTORY = 8
 MOST_PENALTY = 1e6  # instances; no parent is worth more
