@@ -10,12 +10,45 @@ import time
 from benchmarks.record import Skip, write
 
 QUICK = ("boxes", "startup", "determinism", "kill", "calls")
-SLOW = ("demo", "artefacts", "clusters", "tiles", "steel", "xrays", "significance", "doersch",
-        "contrast", "translation", "trends", "bias", "rare", "along", "scaling", "estimator",
-        "agreement", "tiny", "planted", "whole_path", "bias_trained", "gpu", "typewriter_step",
-        "typewriter_ablations", "typewriter_unsupervised", "typewriter_print",
-        "typewriter_books", "typewriter_caroline", "typewriter_demo",
-        "xml_round_trip", "hand_font")  # fmt: skip
+SLOW = (
+    "demo",
+    "artefacts",
+    "clusters",
+    "tiles",
+    "steel",
+    "xrays",
+    "significance",
+    "doersch",
+    "contrast",
+    "translation",
+    "trends",
+    "bias",
+    "rare",
+    "along",
+    "scaling",
+    "estimator",
+    "agreement",
+    "tiny",
+    "planted",
+    "whole_path",
+    "bias_trained",
+    "gpu",
+    "typewriter_step",
+    "typewriter_ablations",
+    "typewriter_unsupervised",
+    "typewriter_print",
+    "typewriter_books",
+    "typewriter_caroline",
+    "typewriter_semi",
+    "typewriter_demo",
+    "adaptation",
+    "script_types",
+    "caroline_dates",
+    "allographs",
+    "xml_round_trip",
+    "hand_font",
+    "cipher",
+)
 
 
 def main() -> int:

@@ -59,12 +59,12 @@ TRIALS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def settings(checkpoint: Path) -> workflow.MineConfig:
+def settings(checkpoint: Path, resolution: int = SIDE) -> workflow.MineConfig:
     """Of a run: the checkpoint as it is, since it has seen these labels under these prompts."""
     return workflow.configure({
         "collection": {"weigh_duplicates": True},  # scenes are few lines: some look much alike
         "prompt": {"label": scenes.PROMPTS.label, "null": scenes.PROMPTS.null},
-        "model": {"checkpoint": str(checkpoint), "resolution": SIDE, "finetune": "none",
+        "model": {"checkpoint": str(checkpoint), "resolution": resolution, "finetune": "none",
                   "feature_block": 2},
         "score": {"n_draws": 16, "n_others": 0},
         "select": {"patch_size": 0.33, "per_image": 2, "share": 0.8, "at_least": 1},

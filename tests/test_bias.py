@@ -83,8 +83,13 @@ def test_images_are_counted_and_not_patches(run: Path, found: typika.Bias) -> No
         assert images.get("real", 0) == row["n_real"]
         assert images.get("generated", 0) == row["n_generated"]
         assert (row["of_real"], row["of_generated"]) == (16, 16)
+
+
+def test_clusters_stand_by_the_bound_that_is_nearer_to_zero(found: typika.Bias) -> None:
     odds = found.odds.to_pandas()
-    assert (odds.groupby("label")["log_odds"].apply(lambda one: one.is_monotonic_decreasing)).all()
+    odds["sure"] = odds["low"].clip(lower=0) + odds["high"].clip(upper=0)
+    assert odds.groupby("label")["sure"].apply(lambda one: one.is_monotonic_decreasing).all()
+    assert (odds["sure"] != 0).any()
 
 
 def test_generated_images_are_scored_as_the_real_ones(run: Path, tmp_path: Path) -> None:

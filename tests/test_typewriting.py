@@ -242,6 +242,7 @@ def test_the_stride_leaves_room_for_every_symbol() -> None:
     alphabet = Alphabet.of(["ab"], spaces=False)
     assert choose_stride([160], ["ab" * 10], alphabet) == 8
     assert choose_stride([159, 80], ["ab" * 10, "ab" * 10], alphabet) == 4
+    assert choose_stride([160, 160], ["ab" * 10, "ab" * 300], alphabet) == 8  # that is no line's
 
 
 def test_overlap_of_boxes() -> None:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from typika import config as settings
 from typika import ranks, typewriting_report
-from typika.collection.lines import LineCollection
+from typika.atlas import atlas, has_prototypes
+from typika.collection.lines import LineCollection, reasons
 from typika.console import say
 from typika.errors import ConfigError, DataError
 from typika.files import safe_name, write_text
@@ -126,6 +127,7 @@ def plan(lines: str | Path, config: TypewriterConfig) -> list[str]:
         f"{len(collection.skipped)} left out",
         f"symbols: {symbols}",
         f"training steps: {config.training.n_steps(len(collection))}",
+        *(f"left out: {example}" for example in reasons(collection.skipped)),
         *collection.notes,
         *collection.alphabet.notes,
     ]
@@ -256,10 +258,15 @@ def similarities(run: str | Path, exemplars: str | Path) -> dict[str, float]:
 def report(run: str | Path) -> Path:
     """Write the report of a finished run again, and say where it is.
 
+    Where letters were adapted, the atlas is written too; the report links to it.
+
     Raises:
         ConfigError: no run is there, or one that is not finished.
     """
-    return typewriting_report.report(run)
+    path = typewriting_report.report(run)
+    if has_prototypes(Path(run)):
+        say(f"atlas: {atlas(run)}")
+    return path
 
 
 def default_folder(source: Path) -> Path:

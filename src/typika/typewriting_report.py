@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from typika import __version__
 from typika import config as settings
+from typika.atlas import ATLAS, has_prototypes
 from typika.console import duration
 from typika.errors import ConfigError
 from typika.parallel import one_thread
@@ -82,7 +83,9 @@ def write_report(typing: Typing) -> None:
 
 
 def _write(run: Run, config: TypewriterConfig) -> None:
-    causes = {name: run.output_digest(name) for name in READ_STAGES}
+    causes: dict[str, Any] = {name: run.output_digest(name) for name in READ_STAGES}
+    if has_prototypes(run.folder):
+        causes["atlas"] = ATLAS
 
     def compute() -> None:
         with one_thread():
@@ -181,6 +184,7 @@ class Finished:
             metrics=[self._figures(row) for row in self._metrics()],
             notes=list(self._notes()),
             facts=self._facts(),
+            atlas=ATLAS if has_prototypes(self.run.folder) else "",
             settings={name: json.dumps(value, ensure_ascii=False)
                       for name, value in _flat(settings.as_values(self.config))},
             version=__version__,

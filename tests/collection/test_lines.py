@@ -191,8 +191,20 @@ def test_nothing_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one of"):
         LineCollection.open(tmp_path)
     (tmp_path / "a.gt.txt").write_text("a")
-    with pytest.raises(DataError, match=r"no usable text line .* no image"):
+    with pytest.raises(DataError, match=r"no usable text line; 1 skipped\n  a\.gt\.txt: no image"):
         LineCollection.open(tmp_path)
+
+
+def test_every_reason_is_told_once_where_nothing_can_be_used(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_text("no image")
+    (tmp_path / "d.gt.txt").write_text("a")
+    with pytest.raises(DataError) as told:
+        LineCollection.open(tmp_path)
+    first, image, text = str(told.value).splitlines()
+    assert first.endswith("4 skipped")
+    assert image == "  a.png: not an image that can be read"
+    assert text.startswith("  d.gt.txt: no image")
 
 
 # annotation.json

@@ -58,6 +58,29 @@ def test_swapping_real_and_generated_flips_every_sign(both: tuple[Counts, Counts
 
 @settings(deadline=None)  # the first call imports
 @given(pairs())
+def test_swapping_real_and_generated_turns_the_order_around(both: tuple[Counts, Counts]) -> None:
+    there, back = LogOdds.of(*both), LogOdds.of(both[1], both[0])
+    found, other = there.ranked(), back.ranked()
+    assert sorted(found.tolist()) == list(range(len(there.value)))
+    assert np.allclose(there.value[found], there.value[other[::-1]])  # alike where they tie
+
+
+@settings(deadline=None)  # the first call imports
+@given(pairs())
+def test_clusters_are_ranked_by_what_their_intervals_are_sure_of(
+    both: tuple[Counts, Counts],
+) -> None:
+    odds = LogOdds.of(*both)
+    low, high = (bound[odds.ranked()] for bound in odds.interval(0.05))
+    over, under = low > 0, high < 0
+    assert (np.diff(low[over]) <= 0).all()
+    assert (np.diff(high[under]) <= 0).all()
+    groups = over.astype(int) - under
+    assert (np.diff(groups) <= 0).all()
+
+
+@settings(deadline=None)  # the first call imports
+@given(pairs())
 def test_the_same_counts_have_log_odds_of_zero(both: tuple[Counts, Counts]) -> None:
     odds = LogOdds.of(both[0], both[0])
     assert (odds.value == 0).all()
@@ -157,6 +180,13 @@ def test_log_odds_by_hand() -> None:
     )
     low, high = odds.interval(0.05)
     assert np.allclose((high - low) / (2 * odds.error), 1.959964)
+
+
+def test_a_large_estimate_of_few_images_is_not_the_first() -> None:
+    """Bounds: +1 - 0.98 and +3 - 3.92, which holds 0; -2 + 0.98 and -3 + 3.92."""
+    odds = LogOdds(np.array([3.0, 1.0, 0.1, -3.0, -2.0]), np.array([2.0, 0.5, 0.5, 2.0, 0.5]))
+    assert odds.ranked().tolist() == [1, 0, 2, 3, 4]
+    assert np.allclose(odds.sure, [0, 1 - 0.979982, 0, 0, -2 + 0.979982])
 
 
 def test_correction_by_hand() -> None:

@@ -159,17 +159,15 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_report(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """A function that opens the report of some inputs; afterwards the page must have been quiet.
+def open_quietly(browser: Any) -> Iterator[Callable[..., Any]]:
+    """A function that opens a file in a page; afterwards the page must have been quiet.
 
     Quiet: nothing on the console, no request but the file itself, no dialog of a script.
     """
     noises: list[str] = []
     contexts: list[Any] = []
 
-    def open_(inputs: ReportInputs, **options: Any) -> Any:
-        path = tmp_path / "report.html"
-        write_report(build_page(inputs), path)
+    def open_(path: Path, **options: Any) -> Any:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
         context.add_init_script("window.alerts = []; window.alert = (x) => window.alerts.push(x)")
@@ -178,7 +176,6 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: noises.append(f"error: {error}"))
         page.on("request", lambda request: noises.append(_outside(request.url, path)))
         page.goto(path.as_uri())
-        page.wait_for_selector(".cluster, [role=tabpanel]", state="attached")
         return page
 
     yield open_
@@ -187,6 +184,20 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             assert page.evaluate("window.alerts") == []
         context.close()
     assert [noise for noise in noises if noise] == []
+
+
+@pytest.fixture
+def open_report(open_quietly: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """A function that opens the report of some inputs."""
+
+    def open_(inputs: ReportInputs, **options: Any) -> Any:
+        path = tmp_path / "report.html"
+        write_report(build_page(inputs), path)
+        page = open_quietly(path, **options)
+        page.wait_for_selector(".cluster, [role=tabpanel]", state="attached")
+        return page
+
+    return open_
 
 
 def _outside(url: str, path: Path) -> str:

@@ -270,3 +270,9 @@ def test_boxes_by_keyboard_and_orders(browser: Any, tmp_path: Path) -> None:
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     page.close()
     assert noises == []
+
+
+def test_the_report_leads_to_the_atlas_where_there_is_one() -> None:
+    assert 'href="atlas.html"' not in render_typewriter(build_typewriter(inputs()))
+    page = build_typewriter(inputs(atlas="atlas.html"))
+    assert 'href="atlas.html"' in render_typewriter(page)

@@ -73,3 +73,12 @@ def test_cells_needed_are_those_of_the_shortest_path(text: list[int]) -> None:
     for before, after in pairwise(text):
         separated += [9, after] if before == after else [after]
     assert n_cells_needed(text) == len(separated)
+
+
+def test_a_long_line_is_aligned_as_a_short_one_is() -> None:
+    text = tuple(n % 5 for n in range(150))  # 301 states: more than eight bits count
+    logs = np.full((150, 6), np.log(0.1))
+    logs[np.arange(150), text] = np.log(0.5)
+    path = forced_path(logs, text)
+    np.testing.assert_array_equal(path.cells, np.arange(150))
+    np.testing.assert_array_equal(path.symbols, text)

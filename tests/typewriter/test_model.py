@@ -16,7 +16,7 @@ from typika.text_evaluation import error_rate
 from typika.typewriter import gauge
 from typika.typewriter.alignment import CellPath
 from typika.typewriter.alphabet import Alphabet
-from typika.typewriter.batches import Line, collate, ink_and_paper
+from typika.typewriter.batches import Line, LineBatch, Reading, collate, ink_and_paper
 from typika.typewriter.decoding import align, ink_extents, redraw
 from typika.typewriter.learner import Learner, LearningConfig, rate_at
 from typika.typewriter.losses import blurred, connectionist, squared
@@ -109,6 +109,21 @@ def test_a_line_is_read_alike_alone_and_in_company() -> None:
     alone = [one.boxes for one in align(model, lines[:1], alphabet)]
     together = [one.boxes for one in align(model, lines, alphabet)]
     np.testing.assert_array_equal(alone[0], together[0])
+
+
+def test_what_stands_in_a_cell_is_the_mean_of_three_glances() -> None:
+    lines, alphabet = rendered(2)
+    model = typewriter(alphabet.size, space=alphabet.space).eval()
+    batch = collate(lines)
+    ink, paper = batch.ink_image, torch.zeros(2, 2, batch.image.shape[3])
+    views = [ink, torch.cat([paper, ink[:, :-2]], 1), torch.cat([ink[:, 2:], paper], 1)]
+    with torch.no_grad():
+        each = [model.reading(model.logits(model.features(one)), batch.widths) for one in views]
+        seen = model.see(batch)
+    mean = torch.stack([one.log_probabilities for one in each]).mean(0).log_softmax(2)
+    torch.testing.assert_close(seen.reading.log_probabilities, mean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.features, model.features(ink).detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.reading.n_cells, each[0].n_cells)
 
 
 def test_the_losses_of_perfect_and_of_empty_drawings() -> None:
@@ -258,3 +273,36 @@ def test_a_line_of_which_nothing_counts_is_shown_all_the_same() -> None:
     ink, paper = ink_and_paper(pixels, mask)
     batch = collate([Line("a", pixels, mask, None, paper, ink)])
     assert batch.ink_image.max() == 0
+
+
+def test_a_line_without_text_is_learned_as_it_is_surely_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines, alphabet = rendered(2)
+    learner = Learner(typewriter(alphabet.size, space=alphabet.space), LearningConfig())
+    learner.surprise.fill_(0.5)  # it reads
+    batch = collate([lines[0], replace(lines[1], symbols=None)])
+    looked_at = []
+
+    def losses(step: int, sure: float) -> dict[str, torch.Tensor]:
+        def read(only: LineBatch) -> Reading:
+            looked_at.append(only.texts)
+            assert not learner.model.training
+            n_cells = int(only.widths[0]) // 8
+            wrong = (1 - sure) / alphabet.size
+            chances = torch.full((1, n_cells, alphabet.size + 1), wrong)
+            chances[0, torch.arange(n_cells), torch.arange(n_cells) % 2] = sure
+            return Reading(chances.log(), torch.tensor([n_cells]))
+
+        monkeypatch.setattr(learner.model, "read", read)
+        return learner.losses(batch, step, 100, torch.Generator().manual_seed(0))
+
+    learner.model.train()
+    assert losses(40, 0.95)["echo"] > 0
+    assert looked_at == [(None,)]  # only the line that has no text
+    assert learner.model.training
+    assert "echo" not in losses(40, 0.6)  # not sure
+    assert "echo" not in losses(20, 0.95)  # too early
+    assert "echo" not in losses(41, 0.95)  # a step that draws
+    batch = collate(lines)
+    assert "echo" not in losses(40, 0.95)  # all have texts

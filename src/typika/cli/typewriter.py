@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from typika.cli.adapt import adapt
+from typika.cli.compare_scripts import compare
 from typika.cli.export import export
+from typika.cli.letterforms import allographs, measure
+from typika.cli.decipher import decipher
 from typika.console import duration, say
 from typika.ranks import world
 
@@ -165,4 +169,9 @@ def _show_end(run: TypewriterRun, started: float) -> None:
     say(f"done in {duration(time.monotonic() - started)}; tables in {run.folder}")
 
 
+app.command(adapt)
+app.command(compare)
 app.command(export)
+app.command(allographs)
+app.command(measure)
+app.command(decipher)

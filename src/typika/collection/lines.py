@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow as pa
 from PIL import Image
 
 from typika.collection._decode import Unreadable, decode_bytes, read_bytes
 from typika.collection._files import Skipped, natural_order
 from typika.collection._frame import Frame
-from typika.collection._line_records import Cut, TextLine
+from typika.collection._line_columns import Metadata
+from typika.collection._line_records import Candidate, Cut, TextLine
 from typika.collection._line_scan import LAYOUTS, Source, read_lines
 from typika.collection._straighten import (
     LineImage,
@@ -48,6 +50,7 @@ __all__ = [
     "Skipped",
     "Source",
     "TextLine",
+    "joined",
 ]
 
 
@@ -106,8 +109,8 @@ class LineCollection:
         root = path if path.is_dir() else path.parent
         lines, skipped = tuple(found.lines), tuple(sorted(set(found.skipped)))
         if not lines:
-            first = f"; the first: {skipped[0].file_name}: {skipped[0].reason}" if skipped else ""
-            raise DataError(f"{path}: no usable text line ({len(skipped)} skipped{first})")
+            examples = "".join(f"\n  {example}" for example in reasons(skipped))
+            raise DataError(f"{path}: no usable text line; {len(skipped)} skipped{examples}")
         return cls(root, lines, found.sources, skipped, tuple(found.notes))
 
     def __len__(self) -> int:
@@ -211,6 +214,28 @@ class LineCollection:
             raise ConfigError(f"column {column!r}: the lines have none; choose one of {listed}")
 
 
+def joined(table: pa.Table, metadata: Path) -> tuple[pa.Table, list[str]]:
+    """A table with a row a line and the further columns of a table of metadata, and remarks.
+
+    table: line_id, file_name and text columns. A column that is there already and says something
+    else keeps its name, and the new one gets a `_` appended.
+
+    Raises:
+        DataError: the metadata cannot be read or does not tell what its rows are of.
+    """
+    own = [name for name in table.column_names if pa.types.is_string(table[name].type)]
+    rows = [{name: value or "" for name, value in row.items()}
+            for row in table.select(own).to_pylist()]  # fmt: skip
+    candidates = [
+        Candidate(line_id=row["line_id"], file_name=row["file_name"], text=None) for row in rows
+    ]
+    found, remarks = Metadata(metadata).join(candidates, rows)
+    for name in found[0] if found else ():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([row[name] for row in found]))
+    return table, remarks
+
+
 def _numbers(cut: Cut) -> list[object]:
     return [cut.baseline, cut.polygon, cut.above, cut.below]
 
@@ -226,3 +251,10 @@ def _decode(path: Path) -> Image.Image:
         return decode_bytes(read_bytes(path), None)[0]
     except Unreadable as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def reasons(skipped: Sequence[Skipped], most: int = 3) -> list[str]:
+    """Why something was left out: of every reason the first that it holds for, by its name."""
+    firsts = {one.reason: f"{one.file_name}: {one.reason}" for one in reversed(skipped)}
+    found = sorted(firsts.values())
+    return found if len(found) <= most else [*found[:most], "..."]

@@ -14,6 +14,7 @@ Legend: `H W` pixels of a line, `n` characters of it other than spaces, `h w` pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -163,14 +164,41 @@ def render_lines(
     lines = []
     for number in range(n):
         rng = np.random.default_rng((seed, split == "train", number))
-        text = _text(split, rng)
-        impressions = _set(face, text, jitter, rng)
-        width = round(_pen_end(face, text) + 2 * height * _MARGIN_SHARE)
-        opacity = _reduced(_composed(impressions, height * _FINE, width * _FINE))
-        pixels = _print(opacity, rng) if texture else np.repeat(1 - opacity[..., None], 3, axis=2)
-        boxes = np.array([_box(one) for one in impressions]).reshape(-1, 4)
-        lines.append(RenderedLine(np.round(pixels * 255).astype(np.uint8), text, boxes))
+        lines.append(_printed(_text(split, rng), face, texture, jitter, rng))
     return lines
+
+
+def render_texts(
+    texts: Sequence[str],
+    *,
+    seed: int,
+    height: int = 64,
+    typeface: str = "times",
+    texture: bool = True,
+    jitter: bool = True,
+) -> list[RenderedLine]:
+    """Lines that say what they are told to; each depends on (seed, number).
+
+    texts: of characters that the typeface has, a cipher's for instance. The others as for
+    `render_lines`.
+    """
+    face = Typeface(typeface, height)
+    return [
+        _printed(text, face, texture, jitter, np.random.default_rng((seed, 2, number)))
+        for number, text in enumerate(texts)
+    ]
+
+
+def _printed(
+    text: str, face: Typeface, texture: bool, jitter: bool, rng: np.random.Generator
+) -> RenderedLine:
+    """One line and its truth."""
+    impressions = _set(face, text, jitter, rng)
+    width = round(_pen_end(face, text) + 2 * face.height * _MARGIN_SHARE)
+    opacity = _reduced(_composed(impressions, face.height * _FINE, width * _FINE))
+    pixels = _print(opacity, rng) if texture else np.repeat(1 - opacity[..., None], 3, axis=2)
+    boxes = np.array([_box(one) for one in impressions]).reshape(-1, 4)
+    return RenderedLine(np.round(pixels * 255).astype(np.uint8), text, boxes)
 
 
 def write_lines(folder: Path, lines: list[RenderedLine]) -> None:

@@ -39,7 +39,7 @@ TABLES = ("clusters", "odds", "coverage", "told_apart", "members")  # that `comp
 CLUSTERS = pa.schema(
     {
         "label": pa.string(),
-        "cluster": pa.int32(),  # from 0, the log-odds at the first guidance falling
+        "cluster": pa.int32(),  # from 0, in the order of `LogOdds.ranked` at the first guidance
         "size": pa.int32(),  # patches
         "n_real": pa.int32(),  # real images with it
         "of_real": pa.int32(),
@@ -260,8 +260,8 @@ class Shared:
     stability: Float[ndarray, " k"]
 
     def in_order(self, odds: LogOdds) -> Shared:
-        """The same, the clusters numbered by falling log-odds."""
-        order = np.argsort(-odds.value, kind="stable")
+        """The same, the clusters numbered from the surely overdrawn to the surely underdrawn."""
+        order = odds.ranked()
         number = np.append(np.argsort(order), clusters.LOOSE)  # the last for -1
         counts = tuple(
             Counts(one.found[order], one.total, one.effect[order]) for one in self.counts

@@ -53,7 +53,8 @@ class Instances:
     the model draws of its neighbours. weight: 255 where the pixel lies on the line and inside its
     polygon, 0 beyond. table: a row an instance: line_id, file_name, place (of the character in its
     line), character, confidence, left, top, right, bottom (pixels of the line), page_corners (x, y
-    of the box on the image), log_scale_x, log_scale_y, and the columns of the collection.
+    of the box on the image), log_scale_x, log_scale_y, strength (how dark it is beside the line's
+    ink, about 1), and the columns of the collection.
     height: pixels of a line.
     """
 
@@ -98,11 +99,15 @@ class Instances:
         with whole_folder(folder) as temporary:
             np.save(temporary / INK, self.ink)
             np.save(temporary / WEIGHT, self.weight)
-            table = self.table.append_column("letter", pa.array(self.letter, pa.int32()))
-            write_parquet(table, temporary / ROWS)
-            meaning = {"height": self.height,
-                       "letters": [[one.character, one.form] for one in self.letters]}  # fmt: skip
-            write_text(temporary / LETTERS, json.dumps(meaning, ensure_ascii=False) + "\n")
+            self.save_rows(temporary)
+
+    def save_rows(self, folder: Path) -> None:
+        """Write all but the pixels, where those are in the folder already."""
+        table = self.table.append_column("letter", pa.array(self.letter, pa.int32()))
+        write_parquet(table, folder / ROWS)
+        meaning = {"height": self.height,
+                   "letters": [[one.character, one.form] for one in self.letters]}  # fmt: skip
+        write_text(folder / LETTERS, json.dumps(meaning, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Instances:

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from markupsafe import Markup
 from typika import console
 from typika.files import whole_file
 from typika.report.along_records import AlongPage
+from typika.report.atlas_records import AtlasPage
 from typika.report.bias_records import BiasPage
 from typika.report.comparison_records import ComparisonPage
 from typika.report.contrast_records import ContrastPage
@@ -33,6 +35,8 @@ from typika.report.trends_records import TrendsPage
 from typika.report.typewriter_records import TypewriterPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
+ATLAS_SCRIPTS = ("atlas.js", "atlas_matrix.js", "atlas_pair.js", "atlas_graphs.js",
+                 "atlas_comparison.js")  # fmt: skip
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -167,6 +171,29 @@ def render_typewriter(page: TypewriterPage) -> str:
     )
 
 
+def write_atlas(page: AtlasPage, path: Path) -> None:
+    """Write the page to `path`, whole or not at all."""
+    _write(render_atlas(page), path)
+
+
+def render_atlas(page: AtlasPage) -> str:
+    """The whole HTML text of an atlas of prototypes."""
+    style = "".join(map(_text, ("report.css", "compare.css", "atlas.css")))
+    script = "".join(map(_text, ATLAS_SCRIPTS))
+    return _rendered(
+        "atlas.html",
+        page=page,
+        about=page,
+        lead=page.lead,
+        notes=page.notes,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        data=safe_json(plain(replace(page, pictures=(), facts={}))),
+        pictures=safe_json(page.pictures),
+    )
+
+
 def _without_script(page: Any, name: str, *styles: str) -> str:
     """The HTML text of a page that needs no script; `styles` come after those of the report."""
     style = "".join(map(_text, ("report.css", *styles)))
@@ -215,6 +242,15 @@ def safe_json(value: Any) -> Markup:
     """JSON that cannot end its script element, open a comment, or be anything but JSON."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(JSON_ESCAPES))
+
+
+def plain(value: Any) -> Any:
+    """Records as what JSON knows, by the names of their fields."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
 
 
 # --------------------------------------------------- records -> the plain values the script reads

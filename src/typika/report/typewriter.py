@@ -87,6 +87,7 @@ def build_typewriter(inputs: TypewriterInputs, *, max_megabytes: float = 25) -> 
         left_out=tuple(_left_out(inputs, len(instances), len(lines), max_megabytes)),
         version=inputs.version,
         date=inputs.date,
+        atlas=inputs.atlas,
     )
 
 

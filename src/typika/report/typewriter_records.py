@@ -73,7 +73,8 @@ class TypewriterInputs:
 
     parts: what each line was used for, by its id: one of the words above. wanted: lines to show,
     most wanted first, with the reason; lines: those of them that were drawn. metrics: of each
-    check its "step" and, where it has them, "residual", "ctc" and "character_error".
+    check its "step" and, where it has them, "residual", "ctc" and "character_error". atlas: the
+    file of the run's atlas beside the report, "" where it has none.
     """
 
     name: str
@@ -90,6 +91,7 @@ class TypewriterInputs:
     settings: Mapping[str, str]
     version: str
     date: str
+    atlas: str = ""
 
 
 # ---------------------------------------------------------------------------------- the page
@@ -221,3 +223,4 @@ class TypewriterPage:
     left_out: tuple[str, ...]
     version: str
     date: str
+    atlas: str = ""

@@ -11,9 +11,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["configure", "evaluate", "fit", "report", "similarities", "transcribe"]
+_HOMES = {
+    "adapt": "typika.adaptations",
+    "allographs": "typika.letterforms",
+    "atlas": "typika.atlas",
+    "configure": "typika.typewriting",
+    "evaluate": "typika.typewriting",
+    "fit": "typika.typewriting",
+    "measure": "typika.letterforms",
+    "report": "typika.typewriting",
+    "similarities": "typika.typewriting",
+    "transcribe": "typika.typewriting",
+}
+__all__ = list(_HOMES)
 
 if TYPE_CHECKING:
+    from typika.adaptations import adapt as adapt
+    from typika.letterforms import allographs as allographs
+    from typika.letterforms import measure as measure
+    from typika.atlas import atlas as atlas
     from typika.typewriting import configure as configure
     from typika.typewriting import evaluate as evaluate
     from typika.typewriting import fit as fit
@@ -23,8 +39,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'typika.typewriter' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("typika.typewriting"), name)
+    return getattr(import_module(_HOMES[name]), name)

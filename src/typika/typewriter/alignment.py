@@ -117,7 +117,7 @@ def _trace(came: ndarray, final: ndarray, n_states: int) -> Int[ndarray, " T"]:
     states = np.empty(len(came), int)
     for t in range(len(came) - 1, -1, -1):
         states[t] = last
-        last -= came[t, last]
+        last -= int(came[t, last])  # a scalar of int8 would make `last` one
     return states
 
 

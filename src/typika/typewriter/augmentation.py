@@ -67,10 +67,17 @@ def _pressed(ink: Ink, generator: torch.Generator) -> Ink:
     n = len(ink)
     kind = _rand(n, 1, 1, of=ink, generator=generator)
     amount = THICKNESS * _rand(n, 1, 1, of=ink, generator=generator)
-    thick = functional.max_pool2d(ink[:, None], 3, 1, 1)[:, 0]
-    thin = -functional.max_pool2d(-ink[:, None], 3, 1, 1)[:, 0]
+    thick = _darkest(ink)
+    thin = -_darkest(-ink)
     other = torch.where(kind < 1 / 3, thick, torch.where(kind < 2 / 3, thin, ink))
     return torch.lerp(ink, other, amount)
+
+
+def _darkest(ink: Ink) -> Ink:
+    """The darkest of each pixel and its eight neighbours; many times faster than max_pool2d."""
+    wide = functional.pad(ink[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    rows = torch.maximum(torch.maximum(wide[:, :-2], wide[:, 1:-1]), wide[:, 2:])
+    return torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
 
 
 def _holes(ink: Ink, generator: torch.Generator) -> Tensor:

@@ -68,6 +68,15 @@ class LineBatch:
         along = torch.einsum("bchw,bc->bhw", self.paper[:, :, None, None] - self.image, axis)
         return (along / length[:, None, None]).clamp(0, 1) * self.mask
 
+    def only(self, numbers: Sequence[int]) -> LineBatch:
+        """Some of the lines."""
+        chosen = list(numbers)
+        return LineBatch(
+            image=self.image[chosen], mask=self.mask[chosen], widths=self.widths[chosen],
+            texts=tuple(self.texts[n] for n in chosen), paper=self.paper[chosen],
+            ink=self.ink[chosen],
+        )  # fmt: skip
+
     def to(self, device: torch.device) -> LineBatch:
         """The same on a device."""
         return replace(

@@ -29,7 +29,7 @@ from typika.files import whole_file
 from typika.typewriter.assignment import Assignment, assign
 from typika.typewriter.batches import Line
 from typika.typewriter.components import ink_image, levelled, row_shifts
-from typika.typewriter.image_decoding import DecodingConfig, decode
+from typika.typewriter.image_decoding import DecodedLine, DecodingConfig, decode
 from typika.typewriter.sheet import SpriteSheet, sheet_of
 from typika.typewriter.sprite_search import Round, SearchConfig, find_sprites
 
@@ -60,13 +60,17 @@ class Signs:
 
     def read(self, lines: Sequence[Line]) -> dict[str, str]:
         """The signs of each line, by its id."""
-        inks = [ink_of(line) for line in lines]
-        level = [levelled(ink, shift_to(self.profile, ink)) for ink in inks]
-        decoded = decode(level, self.sheet, self.decoding)
         return {
             line.line_id: "".join(NAMES[sprite] for sprite in one.sprites.tolist())
-            for line, one in zip(lines, decoded, strict=True)
+            for line, (one, _) in zip(lines, self.decoded(lines), strict=True)
         }
+
+    def decoded(self, lines: Sequence[Line]) -> list[tuple[DecodedLine, int]]:
+        """Each line as sprites of the sheet, and the rows that it hangs lower than they say."""
+        inks = [ink_of(line) for line in lines]
+        shifts = [shift_to(self.profile, ink) for ink in inks]
+        level = [levelled(ink, shift) for ink, shift in zip(inks, shifts, strict=True)]
+        return list(zip(decode(level, self.sheet, self.decoding), shifts, strict=True))
 
 
 def discover(

@@ -107,9 +107,11 @@ def better_shifts(
     column = start[:, None] + torch.arange(columns + 2 * furthest, device=start.device)
     left = padded.reshape(-1, height)[windows.line[:, None] * padded.shape[1] + column]
     left[:, furthest : furthest + columns] += windows.ink
-    overlap = functional.conv1d(
-        left.transpose(1, 2).reshape(1, n * height, -1), windows.ink.transpose(1, 2), groups=n
-    )[0]
+    # Products of every column of the ink with every column of what is left; a diagonal is a shift.
+    products = torch.bmm(windows.ink, left.transpose(1, 2))
+    wide = left.shape[1]
+    along = (columns * wide, wide + 1, 1)
+    overlap = products.as_strided((n, columns, 2 * furthest + 1), along).sum(1)
     energy = windows.ink.square().sum((1, 2))
     gain = 2 * (overlap - overlap[:, furthest : furthest + 1])
     best = gain.argmax(1)

@@ -35,24 +35,72 @@ def cut_out(
     middle, log_scale: where and how large the sprite is drawn, as in `Characters`. size: h, w.
     Outside of the line there is 0.
     """
+    return _sampled(image.expand(len(middle), *image.shape), middle, log_scale, size)
+
+
+@torch.no_grad()
+def own_ink(
+    model: Redraws,
+    characters: Characters,
+    ink: Float[Tensor, "H W"],
+    mask: Float[Tensor, "H W"],
+) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n h w"]]:
+    """The ink that is each character's own, and where it is known, in the frame of its sprite.
+
+    characters: all of one line. ink: of the line, in [0, 1]. Own is what is left of it, in [0, 1],
+    when the union of what the model draws of all other characters is taken off. mask: 1 where the
+    line is; known is the same in the frame, 0 beyond the line.
+    """
+    size = (model.letters.shape[2], model.letters.shape[3])
+    known = cut_out(mask[None], characters.middle, characters.log_scale, size)[:, 0]
+    if not len(characters.line):
+        return known, known
+    drawn = drawing.draw(
+        model.drawn(characters) * characters.strength[:, None, None], characters.middle,
+        characters.log_scale, characters.line, height=model.height,
+        reach=float(characters.log_scale.exp().max()),
+    )  # fmt: skip
+    width, columns = ink.shape[1], drawn.ink.shape[1]
+    # As a union of ink is a product of what it leaves clear, one factor can be taken out again.
+    clear = torch.log1p(-drawn.ink.clamp(0, 1 - 1e-4))
+    total = drawing.added(drawing.Windows(clear, drawn.left, drawn.line), 1, width)[0]
+    left = drawn.left.clamp(-columns, width)
+    column = (left + columns)[:, None] + torch.arange(columns)
+    others = 1 - (_padded(total, columns)[column] - clear).exp()
+    own = (_padded(ink, columns)[column] - others).clamp(0, 1)
+    middle = torch.stack([characters.middle[:, 0] - left, characters.middle[:, 1]], dim=1)
+    return _sampled(own.transpose(1, 2)[:, None], middle, characters.log_scale, size)[:, 0], known
+
+
+def _padded(image: Float[Tensor, "H W"], columns: int) -> Float[Tensor, "W2 H"]:
+    """Columns first, with empty ones on either side."""
+    return functional.pad(image, (columns, columns)).T
+
+
+def _sampled(
+    images: Float[Tensor, "n c H W"],
+    middle: Float[Tensor, "n 2"],
+    log_scale: Float[Tensor, "n 2"],
+    size: tuple[int, int],
+) -> Float[Tensor, "n c h w"]:
+    """Of each image what lies under a sprite drawn at a place and scale."""
     (height, width), n = size, len(middle)
     scale = log_scale.exp()
     across = torch.arange(width) + 0.5 - width / 2
     down = torch.arange(height) + 0.5 - height / 2
     x = middle[:, :1] + across * scale[:, :1]
-    y = image.shape[1] / 2 + middle[:, 1:] + down * scale[:, 1:]
+    y = images.shape[2] / 2 + middle[:, 1:] + down * scale[:, 1:]
     # Sampling coordinates run from −1 to 1 over the line's pixels, edge to edge.
     grid = torch.stack(
         [
-            (x * 2 / image.shape[2] - 1)[:, None, :].expand(n, height, width),
-            (y * 2 / image.shape[1] - 1)[:, :, None].expand(n, height, width),
+            (x * 2 / images.shape[3] - 1)[:, None, :].expand(n, height, width),
+            (y * 2 / images.shape[2] - 1)[:, :, None].expand(n, height, width),
         ],
         dim=3,
     )
     return functional.grid_sample(
-        image.expand(n, *image.shape), grid, mode="bilinear", padding_mode="zeros",
-        align_corners=False,
-    )  # fmt: skip
+        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
 
 
 def from_mean(

@@ -2,7 +2,8 @@
 
 A step shows a batch of lines and takes one step of AdamW on
 
-    λ_ctc · CTC  +  squared residual  +  λ_blur · blurred residual  +  λ_ink · ink of all uses
+    λ_ctc · (CTC  +  λ_echo · CTC of untranscribed lines, taken to say what the model reads)
+    +  squared residual  +  λ_blur · blurred residual  +  λ_ink · ink of all uses
     +  λ_pull · distance to better places
 
 where the residual is the line's ink less the sum of its sprites, each drawn at the cell that
@@ -29,6 +30,7 @@ from typika.typewriter.model import Typewriter
 
 SPRITES = ("sprites",)  # parameters that are pixels, and have a rate of their own
 READS = 1.2  # nats a symbol, of −log p(text), below which a reading is aligned and drawn
+SURE = 0.8  # mean probability of its symbols from which a line that was read is learned from
 FURTHEST = 0.16  # how far along a line a better place is looked for, of its height
 REMEMBER = 0.1  # share of its running mean that a step replaces
 
@@ -39,7 +41,9 @@ class LearningConfig:
 
     learning_rate: at its highest. sprite_rate: of pixels. warm_up: steps. flat: share of the
     steps before the rate falls, on a cosine. clip: greatest norm of a gradient. weight_decay: on
-    matrices. augment: whether lines are shown worn or warped. warps: share of the steps in which
+    matrices. echo: λ of lines without a transcription, shown warped, which are to be read as they
+    are read when looked at plainly; 0 leaves that out. echo_from: share of the steps before
+    that. augment: whether lines are shown worn or warped. warps: share of the steps in which
     every second one shows lines warped, to be read only. ctc, ink, blur, pull: the λ above.
     blur_until: share of the steps after which only the sharp residual counts. recentre: steps
     between centrings of the sprites.
@@ -54,6 +58,8 @@ class LearningConfig:
     augment: bool = True
     warps: float = 0.85
     ctc: float = 0.1
+    echo: float = 0.5
+    echo_from: float = 0.3
     ink: float = 0.15
     blur: float = 1.0
     pull: float = 0.05
@@ -63,11 +69,13 @@ class LearningConfig:
     def __post_init__(self) -> None:
         if min(self.learning_rate, self.sprite_rate, self.clip) <= 0:
             raise ConfigError("learning_rate, sprite_rate and clip: need more than 0")
-        shares = (self.flat, self.warps, self.blur_until)
+        shares = (self.flat, self.warps, self.blur_until, self.echo_from)
         if not all(0 <= share <= 1 for share in shares):
-            raise ConfigError("flat, warps and blur_until: need 0 to 1")
-        if min(self.ctc, self.ink, self.blur, self.pull) < 0 or self.recentre < 1:
-            raise ConfigError("ctc, ink, blur and pull: need at least 0; recentre: at least 1")
+            raise ConfigError("flat, warps, blur_until and echo_from: need 0 to 1")
+        if min(self.ctc, self.echo, self.ink, self.blur, self.pull) < 0 or self.recentre < 1:
+            raise ConfigError(
+                "ctc, echo, ink, blur and pull: need at least 0; recentre: at least 1"
+            )
 
 
 class Learner:
@@ -123,6 +131,10 @@ class Learner:
         heard = float(surprise.detach()) if any(batch.texts) else float(self.surprise)
         self._remember(together.average(heard))
         parts = {"ctc": config.ctc * surprise}
+        if warps and self.reads and config.echo and progress >= config.echo_from:
+            own = self._own_texts(batch)
+            if any(own):
+                parts["echo"] = config.ctc * config.echo * losses.connectionist(reading, own)
         if warps or not self.reads:
             return parts
         paths = paths_of(reading, batch.texts)
@@ -140,6 +152,21 @@ class Learner:
         if progress < config.blur_until:
             parts["blurred"] = config.blur * losses.blurred(residual, batch.mask)
         return parts
+
+    def _own_texts(self, batch: LineBatch) -> tuple[tuple[int, ...] | None, ...]:
+        """What untranscribed lines say, as far as the model reads them surely; None of others."""
+        bare = [n for n, text in enumerate(batch.texts) if text is None]
+        if not bare:
+            return ()
+        self.model.eval()
+        with torch.no_grad():
+            paths = paths_of(self.model.read(batch.only(bare)), (None,) * len(bare))
+        self.model.train()
+        found: list[tuple[int, ...] | None] = [None] * len(batch.texts)
+        for n, path in zip(bare, paths, strict=True):
+            if len(path.symbols) and float(np.exp(path.log_probabilities).mean()) >= SURE:
+                found[n] = tuple(path.symbols.tolist())
+        return tuple(found)
 
     @property
     def reads(self) -> bool:

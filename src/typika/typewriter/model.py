@@ -37,6 +37,7 @@ CHANNELS = (16, 32, 64, 64, 96)
 WIDTH = 128  # channels of a cell's feature
 DILATIONS = (1,)  # cells between the taps of the context convolutions; more learn words by heart
 STRENGTH = 0.2  # bound of the logarithm of a character's darkness
+GLANCES = (0.0, 0.047, -0.047)  # shifts along y, of the height, that a line is read at; 0 first
 LEAST_INK = 1.0  # pixels of ink below which a sprite is no letter yet and is not centred
 
 
@@ -148,6 +149,9 @@ class Typewriter(nn.Module):
         )
         self.register_buffer("offset", torch.zeros(n_symbols, config.sprites, 2))
         self.register_buffer("size", torch.zeros(n_symbols, config.sprites, 2))
+        self.forms: tuple[int, ...] = ()  # of each symbol, its sprites in use; empty: all of them
+        self.register_buffer("prior", None, persistent=False)
+        self.prior: Tensor | None
         self.offset: Tensor
         self.size: Tensor
         self._begin(generator)
@@ -166,6 +170,19 @@ class Typewriter(nn.Module):
                 self.sprites.add_(0.02 * torch.rand(self.sprites.shape, generator=generator))
             if self.space is not None:
                 self.sprites[self.space] = 0
+
+    def use(self, forms: Sequence[int]) -> None:
+        """Let each symbol have so many sprites, its first ones, and no others.
+
+        Raises ConfigError unless there are 1 to L of every symbol.
+        """
+        if len(forms) != self.n_symbols or not all(1 <= n <= self.config.sprites for n in forms):
+            raise ConfigError(
+                f"forms={tuple(forms)}: need 1 to {self.config.sprites} for each of "
+                f"{self.n_symbols} symbols"
+            )
+        self.forms = tuple(forms)
+        self.prior = _prior(self.forms, self.config.sprites).to(self.sprites.device)
 
     @property
     def height(self) -> int:
@@ -191,10 +208,15 @@ class Typewriter(nn.Module):
             return self.encoder(padded).to(ink.dtype)
 
     def logits(self, features: Float[Tensor, "b C T"]) -> Float[Tensor, "b T KL1"]:
-        """Query times keys, both normalised to length √QUERY, over √QUERY."""
+        """Query times keys, both normalised to length √QUERY, over √QUERY.
+
+        Where symbols have different numbers of forms, each less the logarithm of the number of its
+        symbol, so that a symbol is not likelier for having more; −inf for sprites not in use.
+        """
         query = functional.layer_norm(self.query(features.transpose(1, 2)), (QUERY,))
         keys = functional.layer_norm(self.keys, (QUERY,))
-        return query @ keys.T / QUERY**0.5
+        logits = query @ keys.T / QUERY**0.5
+        return logits if self.prior is None else logits + self.prior
 
     def reading(self, logits: Float[Tensor, "b T KL1"], widths: Int[Tensor, " b"]) -> Reading:
         """Probabilities of symbols: those of their L sprites summed."""
@@ -211,10 +233,18 @@ class Typewriter(nn.Module):
         return self.see(batch).reading
 
     def see(self, batch: LineBatch) -> Seen:
-        """What `read` gives, and what drawing goes on from."""
-        features = self.features(batch.ink_image)
+        """What `read` gives, and what drawing goes on from.
+
+        Lines are read as they lie and a little higher and lower, and what stands in a cell is the
+        geometric mean of the three; they are drawn from the first alone.
+        """
+        ink = batch.ink_image
+        features = self.features(torch.cat([_lowered(ink, share) for share in GLANCES]))
         logits = self.logits(features)
-        return Seen(batch, features, logits, self.reading(logits, batch.widths))
+        reading = self.reading(logits, batch.widths.repeat(len(GLANCES)))
+        glances = reading.log_probabilities.unflatten(0, (len(GLANCES), len(ink)))
+        own = Reading(glances.mean(0).log_softmax(2), reading.n_cells[: len(ink)])
+        return Seen(batch, features[: len(ink)], logits[: len(ink)], own)
 
     def placed(self, seen: Seen, paths: Sequence[CellPath]) -> Characters:
         """As `characters`, for lines that were seen."""
@@ -298,6 +328,20 @@ class Typewriter(nn.Module):
         source = source.clamp(0, width - 1)[:, :, None].expand_as(self.sprites)
         self.sprites.copy_(self.sprites.gather(3, source) * inside[:, :, None])
         self.offset[..., 0] += away
+
+
+def _lowered(ink: Float[Tensor, "b H W"], share: float) -> Float[Tensor, "b H W"]:
+    """Lines moved down by whole pixels, a share of their height, with paper above; or up."""
+    down = round(share * ink.shape[1])
+    return functional.pad(ink, (0, 0, down, -down))
+
+
+def _prior(forms: tuple[int, ...], n_sprites: int) -> Float[Tensor, " KL1"]:
+    """−log of the forms of each sprite's symbol, −inf where it is not in use, 0 for the blank."""
+    count = torch.tensor(forms)[:, None]
+    used = torch.arange(n_sprites) < count
+    prior = torch.where(used, -count.to(torch.float32).log(), -torch.inf)
+    return torch.cat([prior.flatten(), torch.zeros(1)])
 
 
 def _mixed(share: Float[Tensor, "n L"], own: Float[Tensor, "n L 2"]) -> Float[Tensor, "n 2"]:

@@ -102,16 +102,17 @@ def prepare(
 def choose_stride(widths: Sequence[int], texts: Sequence[str | None], alphabet: Alphabet) -> int:
     """The widest stride under which fewer than one transcribed line in a thousand is infeasible.
 
-    A line is infeasible where its symbols need more cells than it has. 4 where none will do.
+    A line is infeasible where its symbols need more cells than it has. Lines that no stride would
+    do for are not counted: their transcriptions are of other lines.
     """
     needed = [(width, n_cells_needed(alphabet.encode(text)))
               for width, text in zip(widths, texts, strict=True)
               if text and not alphabet.unknown(text)]  # fmt: skip
-    for stride in STRIDES:
-        too_many = sum(n > -(-width // stride) for width, n in needed)
-        if too_many <= MOST_INFEASIBLE * len(needed):
-            return stride
-    return STRIDES[-1]
+    needed = [(width, n) for width, n in needed if n <= -(-width // STRIDES[-1])]
+    most = MOST_INFEASIBLE * len(needed)
+    return next(
+        stride for stride in STRIDES if sum(n > -(-width // stride) for width, n in needed) <= most
+    )
 
 
 def infeasible(lines: Sequence[Line], stride: int) -> list[Line]:

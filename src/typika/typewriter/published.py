@@ -200,12 +200,16 @@ class PublishedTypewriter(nn.Module):
 
     def redrawn(self, seen: Seen, characters: Characters) -> Redrawn:  # noqa: ARG002
         """The likeliest sprite of every cell, each over its left neighbour, whatever is known."""
-        width, batch = seen.batch.image.shape[3], self._padded(seen.batch)
         with evaluating(self):
-            layers = self._layers(batch, seen.features, likeliest(seen.logits), 1.0)
-            drawn = composite(layers.alpha, layers.colour, layers.background, self.windows)
-        image = drawn[..., :width]
+            image = self.composed(seen)
         return Redrawn(replace(seen.batch, image=image).ink_image, image)
+
+    def composed(self, seen: Seen) -> Float[Tensor, "b 3 H W"]:
+        """The lines redrawn as `redrawn` does, in whatever mode, with gradients."""
+        width, batch = seen.batch.image.shape[3], self._padded(seen.batch)
+        layers = self._layers(batch, seen.features, likeliest(seen.logits), 1.0)
+        drawn = composite(layers.alpha, layers.colour, layers.background, self.windows)
+        return drawn[..., :width]
 
     def sprites(self) -> Float[Tensor, "k h w"]:
         """All sprites in [0, 1]; that of character c and allograph j is number c·L + j."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 
@@ -14,6 +15,7 @@ from typika.files import file_digest, whole_folder, write_text
 from typika.typewriter.alphabet import Alphabet
 from typika.typewriter.discovery import Signs, load_signs, save_signs
 from typika.typewriter.kinds import DEFAULT, KINDS
+from typika.typewriter.model import Typewriter
 from typika.typewriter.redraws import Redraws
 
 TENSORS, MEANING, SIGNS = "typewriter.safetensors", "typewriter.json", "signs.safetensors"
@@ -34,12 +36,14 @@ def save_typewriter(trained: Trained, folder: Path) -> None:
     """Write a typewriter to a folder, whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous()
                for name, value in trained.model.state_dict().items()}  # fmt: skip
-    meaning = {
+    meaning: dict[str, Any] = {
         "typika": __version__,
         "model": config.as_values(trained.model.config),
         "symbols": list(trained.alphabet.symbols),
         "normalisation": trained.normalisation,
     }
+    if isinstance(trained.model, Typewriter) and trained.model.forms:
+        meaning["forms"] = list(trained.model.forms)
     with whole_folder(folder) as temporary:
         (temporary / TENSORS).write_bytes(save(tensors))
         text = json.dumps(meaning, indent=2, ensure_ascii=False)
@@ -61,6 +65,8 @@ def load_typewriter(folder: Path) -> Trained:
         alphabet = Alphabet(tuple(meaning["symbols"]))
         model = kind.build(config.build(kind.settings, meaning["model"]), alphabet, 0)
         model.load_state_dict(tensors)
+        if isinstance(model, Typewriter) and "forms" in meaning:
+            model.use(meaning["forms"])
     except FileNotFoundError as error:
         raise ModelError(
             f"{folder}: no typewriter here; pass a run that `typika typewriter fit` finished"
