@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 
 from typika.cli.adapt import adapt
 from typika.cli.compare_scripts import compare
+from typika.cli.decipher import decipher
 from typika.cli.export import export
 from typika.cli.letterforms import allographs, measure
-from typika.cli.decipher import decipher
 from typika.console import duration, say
 from typika.ranks import world
 

@@ -27,9 +27,9 @@ __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
     from typika.adaptations import adapt as adapt
+    from typika.atlas import atlas as atlas
     from typika.letterforms import allographs as allographs
     from typika.letterforms import measure as measure
-    from typika.atlas import atlas as atlas
     from typika.typewriting import configure as configure
     from typika.typewriting import evaluate as evaluate
     from typika.typewriting import fit as fit
