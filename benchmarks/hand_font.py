@@ -22,7 +22,7 @@ from typika.exports.ttf import ttf
 from typika.palaeography.records import Letter
 from typika.typewriter.decoding import ink_extents
 
-HEIGHT, WIDTH, FINER = 64, 48, 16
+HEIGHT, WIDTH, FINER = 64, 48, 8
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABDEGHPQRST&?"
 
 

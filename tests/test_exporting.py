@@ -40,7 +40,7 @@ def run(lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # So few steps leave sprites without ink; these have some.
     trained = exporting.Aligned.open(out).trained
     symbols = [symbol for symbol in trained.alphabet.symbols if symbol != " "]
-    trained.model.sprites[:, :, 8:24, 6:14] = 1
+    trained.model.sprites.data[:, :, 8:24, 6:14] = 1
     save_typewriter(trained, out / "model")
     ink = np.zeros((len(symbols), *trained.model.letters.shape[2:]))
     ink[:, 8:24, 6:14] = 1

@@ -31,10 +31,12 @@ VALID = {
     ),
 }
 # What breaks readers of numbers, points, names and markup.
-TOKENS = [b"", b"nan", b"-inf", b"1e999", b"-1", b"9" * 400, b"0", b"\x00", b"\xff\xfe", b"<",
-          b">", b'"', b"&", b"&#0;", b"&x;", b"<!DOCTYPE a>", b"../../../etc/passwd",
-          b"\xed\xa0\x80", b"<TextLine>", b"</TextLine>", b"<Page>",
-          "\u202e\u0661".encode(), b" ", b",", b";", b"POINTS", b"]]>", b"<![CDATA["]  # fmt: skip
+TOKENS = [
+    b"", b"nan", b"-inf", b"1e999", b"-1", b"9" * 400, b"0", b"\x00", b"\xff\xfe", b"<", b">",
+    b'"', b"&", b"&#0;", b"&x;", b"<!DOCTYPE a>", b"../../../etc/passwd", b"\xed\xa0\x80",
+    b"<TextLine>", b"</TextLine>", b"<Page>", "\u202e\u0661".encode(), b" ", b",", b";", b"POINTS",
+    b"]]>", b"<![CDATA[",
+]  # fmt: skip
 
 
 @st.composite

@@ -17,6 +17,7 @@ _HOMES = {
     "allographs": "typika.letterforms",
     "configure": "typika.typewriting",
     "evaluate": "typika.typewriting",
+    "export": "typika.exporting",
     "fit": "typika.typewriting",
     "measure": "typika.letterforms",
     "report": "typika.typewriting",
@@ -28,6 +29,7 @@ __all__ = list(_HOMES)
 if TYPE_CHECKING:
     from typika.adaptations import adapt as adapt
     from typika.atlas import atlas as atlas
+    from typika.exporting import export as export
     from typika.letterforms import allographs as allographs
     from typika.letterforms import measure as measure
     from typika.typewriting import configure as configure
