@@ -109,11 +109,12 @@ def _said(one: Comparison) -> Iterator[str]:
 
 def _dates(found: Seriation) -> Iterator[str]:
     if len(found.share) and np.isfinite(found.spearman[0, 0]):
-        value, low, high = found.spearman[0]
+        value = f"{found.spearman[0, 0]:.2f}".replace("-", "−")
         yield (
-            f"The first axis of the prototypes has {100 * found.share[0]:.0f} % of their variance "
-            f"and follows the dates with Spearman’s ρ = {value:.2f} ({low:.2f} to {high:.2f}; "
-            f"p = {_p(found.p[0])}, {_p(found.corrected[0])} after looking at all axes)."
+            f"The first axis of the prototypes has {100 * found.share[0]:.0f} % of their "
+            f"variance. With the dates it has Spearman’s ρ = {value}"
+            f"{_between(found.spearman[0])}, p = {_p(found.p[0])}; {_p(found.corrected[0])} after "
+            "looking at all axes."
         )
     if np.isfinite(found.error[0]):
         yield (
@@ -164,7 +165,7 @@ def _figures(one: Differences, k: int) -> Iterator[str]:
 def _between(values: ndarray) -> str:
     if not np.isfinite(values[1:]).all():
         return ""
-    return f" ({values[1]:.2f} to {values[2]:.2f})"
+    return f" ({values[1]:.2f} to {values[2]:.2f})".replace("-", "−")
 
 
 def _p(value: float) -> str:
