@@ -18,7 +18,7 @@ from typika.palaeography.comparison_records import (
     Tree,
 )
 from typika.palaeography.records import Letter
-from typika.report.atlas_pictures import Pictures, ink_bytes, signed_bytes
+from typika.report.atlas_pictures import Pictures, ink_bytes, no_sheet, signed_bytes
 from typika.report.atlas_records import (
     CHANCE,
     DIFFERS,
@@ -128,7 +128,9 @@ def _dates(found: Seriation) -> Iterator[str]:
 
 def _difference(one: Differences, places: Places, pictures: Pictures) -> DifferenceRecord:
     rest = [k for k in range(len(one.letters)) if k not in one.ranked]
-    order = [k for k in (*one.ranked, *rest) if one.letters[k] in places]
+    # Where one group lacks a letter there is nothing to subtract; the table says so.
+    both = one.units.min(axis=1) > 0
+    order = [k for k in (*one.ranked, *rest) if one.letters[k] in places and both[k]]
     height, width = one.map.shape[1:]
     tiles = np.empty((len(order), 3, height, width), np.uint8)
     tiles[:, 0] = signed_bytes(one.map[order])
@@ -139,7 +141,8 @@ def _difference(one: Differences, places: Places, pictures: Pictures) -> Differe
         order=tuple(places[one.letters[k]] for k in order),
         verdict=tuple(_verdict(one, k) for k in order),
         figures=tuple(tuple(_figures(one, k)) for k in order),
-        sheet=pictures.sprites(tiles.reshape(-1, height, width)),
+        sheet=pictures.sprites(tiles.reshape(-1, height, width))
+        if order else no_sheet(height, width),
     )  # fmt: skip
 
 

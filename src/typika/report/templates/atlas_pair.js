@@ -231,9 +231,9 @@ async function drawStrip(canvas, strips, place, box) {
 
 // --------------------------------------------------------------------------------------- setup
 
-function groupOptions(withModel = true) {
+function groupOptions(withModel = true, withDates = true) {
   const parts = page.groupings.map((one, g) => make("optgroup", { label: one.by },
-    ...one.groups.map((group, n) => option(`${g}/${n}`, group.date ? `${group.name} (${group.date})` : group.name))));
+    ...one.groups.map((group, n) => option(`${g}/${n}`, withDates && group.date ? `${group.name} (${group.date})` : group.name))));
   return withModel ? [option(`0/${REFERENCE}`, "the model"), ...parts] : parts;
 }
 
@@ -241,7 +241,7 @@ function setUpPair() {
   slots.forEach((_, n) => {
     const [letters, groups] = [boxOf(n).querySelector(".of-letter"), boxOf(n).querySelector(".of-group")];
     letters.append(option("", "–"), ...page.letters.map((letter, k) => option(k, letter.name)));
-    groups.append(option("", "–"), ...groupOptions());
+    groups.append(option("", "–"), ...groupOptions(true, false));
     const take = () => {
       if (letters.value === "" && groups.value === "") return;
       const [grouping, group] = (groups.value || `${matrix.grouping}/${REFERENCE}`).split("/").map(Number);
