@@ -234,6 +234,17 @@ def test_what_was_not_tested_is_not_called_alike() -> None:
     assert not any("beyond chance" in text for text in page.lead)
 
 
+def test_nothing_is_subtracted_where_one_group_lacks_the_letter() -> None:
+    inputs = atlas_inputs()
+    (comparison,) = inputs.comparisons
+    (pair,) = comparison.differences
+    for units, shown in (([[3, 3], [3, 0], [3, 3]], ["d", "a"]), ([[0, 3]] * 3, [])):
+        changed = replace(comparison, differences=(replace(pair, units=np.array(units)),))
+        page = build_atlas(replace(inputs, comparisons=(changed,)), few=FEW)
+        (found,) = page.comparisons[0].differences
+        assert [page.letters[k].name for k in found.order] == shown
+
+
 def test_letters_that_the_page_lacks_are_dropped_from_comparisons() -> None:
     inputs = atlas_inputs()
     (comparison,) = inputs.comparisons

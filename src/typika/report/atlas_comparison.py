@@ -18,7 +18,7 @@ from typika.palaeography.comparison_records import (
     Tree,
 )
 from typika.palaeography.records import Letter
-from typika.report.atlas_pictures import Pictures, ink_bytes, signed_bytes
+from typika.report.atlas_pictures import Pictures, ink_bytes, no_sheet, signed_bytes
 from typika.report.atlas_records import (
     CHANCE,
     DIFFERS,
@@ -109,11 +109,12 @@ def _said(one: Comparison) -> Iterator[str]:
 
 def _dates(found: Seriation) -> Iterator[str]:
     if len(found.share) and np.isfinite(found.spearman[0, 0]):
-        value, low, high = found.spearman[0]
+        value = f"{found.spearman[0, 0]:.2f}".replace("-", "−")
         yield (
-            f"The first axis of the prototypes has {100 * found.share[0]:.0f} % of their variance "
-            f"and follows the dates with Spearman’s ρ = {value:.2f} ({low:.2f} to {high:.2f}; "
-            f"p = {_p(found.p[0])}, {_p(found.corrected[0])} after looking at all axes)."
+            f"The first axis of the prototypes has {100 * found.share[0]:.0f} % of their "
+            f"variance. With the dates it has Spearman’s ρ = {value}"
+            f"{_between(found.spearman[0])}, p = {_p(found.p[0])}; {_p(found.corrected[0])} after "
+            "looking at all axes."
         )
     if np.isfinite(found.error[0]):
         yield (
@@ -127,7 +128,9 @@ def _dates(found: Seriation) -> Iterator[str]:
 
 def _difference(one: Differences, places: Places, pictures: Pictures) -> DifferenceRecord:
     rest = [k for k in range(len(one.letters)) if k not in one.ranked]
-    order = [k for k in (*one.ranked, *rest) if one.letters[k] in places]
+    # Where one group lacks a letter there is nothing to subtract; the table says so.
+    both = one.units.min(axis=1) > 0
+    order = [k for k in (*one.ranked, *rest) if one.letters[k] in places and both[k]]
     height, width = one.map.shape[1:]
     tiles = np.empty((len(order), 3, height, width), np.uint8)
     tiles[:, 0] = signed_bytes(one.map[order])
@@ -138,7 +141,8 @@ def _difference(one: Differences, places: Places, pictures: Pictures) -> Differe
         order=tuple(places[one.letters[k]] for k in order),
         verdict=tuple(_verdict(one, k) for k in order),
         figures=tuple(tuple(_figures(one, k)) for k in order),
-        sheet=pictures.sprites(tiles.reshape(-1, height, width)),
+        sheet=pictures.sprites(tiles.reshape(-1, height, width))
+        if order else no_sheet(height, width),
     )  # fmt: skip
 
 
@@ -164,7 +168,7 @@ def _figures(one: Differences, k: int) -> Iterator[str]:
 def _between(values: ndarray) -> str:
     if not np.isfinite(values[1:]).all():
         return ""
-    return f" ({values[1]:.2f} to {values[2]:.2f})"
+    return f" ({values[1]:.2f} to {values[2]:.2f})".replace("-", "−")
 
 
 def _p(value: float) -> str:

@@ -111,7 +111,7 @@ def best_rung(
     for rung in LADDER:
         rows = shown_rows(ranked, n_letters, rung)
         total = sum(map(len, rows))
-        sample = [own for own in rows if own][:: max(1, n_letters // 6)]
+        sample = [own for own in rows if own][:: max(1, n_letters // 4)]
         looked_at = sum(map(len, sample))
         if not looked_at:
             return rung

@@ -10,6 +10,7 @@ const REFERENCE = -1; // as a group: the model’s own sprite
 const VIEWS = ["prototype", "mean", "spread"]; // in the order of a sheet’s tiles
 const FIRST = [0, 114, 178];
 const SECOND = [213, 94, 0];
+const FADED = 0.4; // of full colour, for a difference that may be chance
 const SHOWN = new Set(["", "suspect"]); // flags of prototypes that may be relied upon
 
 function make(tag, properties = {}, ...children) {
@@ -95,9 +96,10 @@ function paint(canvas, width, n, colour) {
 const paintInk = (canvas, ink) =>
   paint(canvas, page.width, ink.length, (i) => { const v = 255 * (1 - ink[i]); return [v, v, v]; });
 
-/** White at 0, full blue at −1 (only the first), full orange at 1; faded where `kept` says so. */
+/** White at 0, full blue at −1 (only the first), full orange at 1; faded unless `kept`. */
 function difference(value, kept) {
-  const strength = Math.min(Math.abs(value), 1) * (kept ? 1 : 0.22);
+  // Faint differences are what is looked for: they are drawn a little stronger.
+  const strength = Math.min(Math.abs(value), 1) ** 0.75 * (kept ? 1 : FADED);
   const full = value < 0 ? FIRST : SECOND;
   return full.map((one) => 255 - strength * (255 - one));
 }

@@ -32,7 +32,8 @@ function differencesPart(comparison) {
     const more = make("button", { type: "button", className: "more", textContent: `${rest} more` });
     more.addEventListener("click", () => { list.append(...pair.order.slice(CARDS).map((_, n) => differenceCard(pair, n + CARDS))); more.remove(); });
     const n = pair.verdict.filter((one) => one === "differs").length;
-    box.replaceChildren(make("p", { className: "prose", textContent: `${n} of ${counted(pair.order.length, "letter")} differ beyond chance between ${pair.first} and ${pair.second} (q ≤ ${shown(pair.level)}). The best separating come first; beside each difference the mean of both.` }),
+    const tested = pair.verdict.filter((one) => one !== "not tested").length;
+    box.replaceChildren(make("p", { className: "prose", textContent: `${n} of ${counted(tested, "tested letter")} differ beyond chance between ${pair.first} and ${pair.second} (q ≤ ${shown(pair.level)}). The best separating come first; beside each difference the mean of both.` }),
       legend, list, ...(rest > 0 ? [more] : []));
   };
   select.addEventListener("change", fill);
@@ -45,7 +46,7 @@ function setUpComparisons() {
   if (!place) return;
   for (const comparison of page.comparisons) {
     place.append(make("section", { className: "graph", "aria-label": `Compared by ${comparison.by}` }, make("h3", { textContent: `By ${comparison.by}` }),
-      make("p", { className: "prose small quiet", textContent: `Units: ${comparison.documents_by}. Pictures: ${comparison.ink}.` }),
+      make("p", { className: "prose small quiet", textContent: `Each ${comparison.documents_by} counts once. What is compared: ${comparison.ink === "mean" ? "means of instances" : `prototypes, ${comparison.ink}`}.` }),
       ...(comparison.differences.length ? differencesPart(comparison) : []),
       ...comparison.said.map((text) => make("p", { className: "prose", textContent: text })),
       ...comparison.tables.map(dataTable)));

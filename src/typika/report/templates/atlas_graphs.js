@@ -82,8 +82,11 @@ function scatter(box, { points, across, up, equal, said }) {
   return plot;
 }
 
+/** What marks tell apart, in order; what has no group comes last. */
+const kindsOf = (values) => [...new Set(values)].sort((a, b) => (a === "") - (b === "") || a.localeCompare(b, "en", { numeric: true }));
+
 function kindsLegend(names, split) {
-  const items = names.map((name, kind) => make("li", {}, svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, markOf(kind, 8, 8, 5, false)), short(name, 40)));
+  const items = names.map((name, kind) => make("li", {}, svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, markOf(kind, 8, 8, 5, false)), short(name || "no group", 40)));
   if (split) items.push(make("li", {}, svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, markOf(0, 8, 8, 5, true)), "hollow: test"));
   return make("ul", { className: "shapes" }, ...(names.length > 1 || split ? items : []));
 }
@@ -128,9 +131,9 @@ function marksOf(grouping) {
   const { groups } = page.groupings[grouping];
   const found = {};
   const few = (values) => { const kinds = new Set(values); return kinds.size > 1 && kinds.size <= 6; };
-  if (few(groups.map(({ parent }) => parent))) found.parent = groups.map(({ parent }) => parent || "none");
+  if (few(groups.map(({ parent }) => parent))) found.parent = groups.map(({ parent }) => parent);
   for (const name of new Set(groups.flatMap(({ facts }) => facts.map(([one]) => one)))) {
-    const values = groups.map(({ facts }) => (facts.find(([one]) => one === name) ?? ["", "unknown"])[1]);
+    const values = groups.map(({ facts }) => (facts.find(([one]) => one === name) ?? ["", ""])[1]);
     if (few(values)) found[name] = values;
   }
   return found;
@@ -195,7 +198,7 @@ async function fillLetterGraph() {
   tickFor("letter", tested);
   const asTested = fields["letter tested"].checked;
   const marks = marksOf(points)[fields["letter marks"].value];
-  const kinds = marks ? [...new Set(marks)].sort() : [""];
+  const kinds = marks ? kindsOf(marks) : [""];
   const { groups, by } = page.groupings[points];
   const split = (name) => (tested ? tested.graph.split[tested.graph.documents.indexOf(name)] ?? "" : "");
   const placed = (await Promise.all(groups.map(async ({ name }, group) => {
@@ -294,7 +297,7 @@ function setUpGraphs() {
 function dendrogram(tree, width) {
   const n = tree.documents.length;
   const names = tree.documents.map((name) => short(name, 26));
-  const groups = [...new Set(tree.group)].sort();
+  const groups = kindsOf(tree.group);
   const room = Math.min(Math.max(...names.map((name) => name.length)) * 6 + 26, width * 0.45);
   const step = 20;
   const [left, top, right] = [16, 12, room];
@@ -336,7 +339,7 @@ function treePart(comparison) {
   box.append(plot);
   const left = tree.left_out.length ? ` Left out, since they share too few letters with others: ${tree.left_out.join(", ")}.` : "";
   return make("section", { className: "graph", "aria-label": "Tree" }, make("h3", { textContent: "Documents by likeness" }),
-    make("figure", {}, box, legend, make("figcaption", { textContent: "Branches meet at the mean distance of their documents. Numbers are support: of 100 resamplings of letters and instances, in how many these documents stand together; under 70 the branch is dashed, and should not be argued from." + left })),
+    make("figure", {}, box, legend, make("figcaption", { textContent: "Branches meet at the mean distance of their documents. Numbers are support: in how many of a hundred resamplings these documents stand together. Under 70 the branch is dashed, and should not be argued from." + left })),
     madeTable("Branches of the tree", `tree-${comparison.by}`, ["one", "other", "height", "support"], branchRows(tree)));
 }
 
@@ -351,7 +354,7 @@ function placesPart(comparison) {
     return select;
   });
   const box = make("div", { className: "drawn" });
-  const kinds = [...new Set(group)].sort();
+  const kinds = kindsOf(group);
   const fill = () => {
     const [x, y] = selects.map((select) => Number(select.value));
     const points = documents.map((label, d) => ({ label, x: values[x][d], y: values[y][d], kind: kinds.indexOf(group[d]), said: `${label}: ${shown(values[x][d])}, ${shown(values[y][d])}` }))
@@ -359,7 +362,7 @@ function placesPart(comparison) {
     box.dataset.points = String(points.length);
     if (!points.length) { box.replaceChildren(make("p", { className: "quiet", textContent: "No document has both." })); return; }
     box.replaceChildren(make("figure", {}, scatter(box, { points, across: names[x], up: names[y], equal: false, said: `${counted(points.length, "document")}: ${names[y]} against ${names[x]}` }),
-      kindsLegend(kinds.map((name) => name || "no group"), false), make("figcaption", { textContent: said.join(" ") })));
+      kindsLegend(kinds, false), make("figcaption", { textContent: said.join(" ") })));
   };
   for (const select of selects) select.addEventListener("change", fill);
   const part = make("section", { className: "graph", "aria-label": "Map and axes" }, make("h3", { textContent: "Documents on a map, along axes, by date" }), form, box,

@@ -3,6 +3,7 @@
 const slots = [null, null]; // { grouping, group, letter }
 const blink = { timer: null, shown: 0, inks: null };
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+const FAINT = 0.25; // of full contrast, for what stands beside an instance
 const BLINK = 700; // milliseconds that each is seen
 
 const aim = () => Number(document.querySelector("input[name=aim]:checked").value);
@@ -194,7 +195,7 @@ function instanceItem(slot, words, place, row) {
   const { aligned, strips } = page.instances[slot.letter];
   const own = make("canvas", { role: "img", "aria-label": `${words}: ${letterName(slot.letter)}, aligned`, width: aligned.width, height: aligned.height });
   own.style.width = "54px";
-  drawTile(own, aligned, place);
+  drawAligned(own, slot.letter, place);
   const about = make("div");
   if (strips.picture >= 0) {
     const canvas = make("canvas", { className: "strip", role: "img", "aria-label": `The same where it stands: ${whereOf(row)}`, width: strips.width, height: strips.height });
@@ -203,6 +204,14 @@ function instanceItem(slot, words, place, row) {
   }
   about.append(make("p", {}, make("bdi", { textContent: row.file }), `: ${whereOf(row)}`));
   return make("li", {}, own, about);
+}
+
+/** An instance in the frame of its sprite; ink away from the letter is faint. */
+async function drawAligned(canvas, letter, place) {
+  const { aligned } = page.instances[letter];
+  if (!page.masked) { await drawTile(canvas, aligned, place); return; }
+  const [ink, mask] = await Promise.all([inkOf(aligned, place), inkOf(page.letters[letter].own, 1)]);
+  paintInk(canvas, ink.map((value, i) => value * (FAINT + (1 - FAINT) * mask[i])));
 }
 
 async function drawStrip(canvas, strips, place, box) {
@@ -222,9 +231,9 @@ async function drawStrip(canvas, strips, place, box) {
 
 // --------------------------------------------------------------------------------------- setup
 
-function groupOptions(withModel = true) {
+function groupOptions(withModel = true, withDates = true) {
   const parts = page.groupings.map((one, g) => make("optgroup", { label: one.by },
-    ...one.groups.map((group, n) => option(`${g}/${n}`, group.date ? `${group.name} (${group.date})` : group.name))));
+    ...one.groups.map((group, n) => option(`${g}/${n}`, withDates && group.date ? `${group.name} (${group.date})` : group.name))));
   return withModel ? [option(`0/${REFERENCE}`, "the model"), ...parts] : parts;
 }
 
@@ -232,7 +241,7 @@ function setUpPair() {
   slots.forEach((_, n) => {
     const [letters, groups] = [boxOf(n).querySelector(".of-letter"), boxOf(n).querySelector(".of-group")];
     letters.append(option("", "–"), ...page.letters.map((letter, k) => option(k, letter.name)));
-    groups.append(option("", "–"), ...groupOptions());
+    groups.append(option("", "–"), ...groupOptions(true, false));
     const take = () => {
       if (letters.value === "" && groups.value === "") return;
       const [grouping, group] = (groups.value || `${matrix.grouping}/${REFERENCE}`).split("/").map(Number);
