@@ -1,6 +1,7 @@
 """A few transcribed lines and many without, against the few alone: an early printed book.
 
-Both see lines for the same number of steps and read the same lines, which neither has seen.
+Of the many the drawing is learned, or also (`learning.echo`) the reading. All see lines for the
+same number of steps and read the same lines, which none has seen.
 
     python -m benchmarks.typewriter_semi FOLDER     # leaves the runs there
 """
@@ -25,6 +26,12 @@ from typika.text_evaluation import ErrorRate, error_rate
 BOOK = "1488"
 SEEDS = (0, 1, 2)
 FEW, MANY, READ = 20, 80, 50  # transcribed, not transcribed, to test on
+ECHO = 0.5
+VARIANTS = {
+    "the few alone": (0, 0.0),
+    "many drawn": (MANY, 0.0),
+    "many drawn and read": (MANY, ECHO),
+}
 SETTINGS: dict = {"model": {"height": 48},
                   "training": {"steps": 500, "held_out": 0.0, "checks": 1}}  # fmt: skip
 
@@ -34,24 +41,26 @@ class Outcome:
     """How one fit went."""
 
     seed: int
-    untranscribed: int
+    variant: str
     error: ErrorRate
     minutes: float  # CPU, of the fit
 
 
-def read_book(seed: int, untranscribed: int, folder: Path) -> Outcome:
-    """Fit to the few lines and as many others; read those that test."""
+def read_book(seed: int, variant: str, folder: Path) -> Outcome:
+    """Fit to the few lines, and to the others as the variant says; read those that test."""
+    untranscribed, echo = VARIANTS[variant]
     source = real("lines", "early-printed-books", BOOK)
-    place = folder / f"{seed}-{untranscribed}"
+    place = folder / f"{seed} {variant}"
     write_part(source, place / "lines", seed, untranscribed)
-    values = {**SETTINGS, "seed": seed, "text": {"metadata": str(place / "lines" / "split.csv")}}
+    values = {**SETTINGS, "seed": seed, "learning": {"echo": echo},
+              "text": {"metadata": str(place / "lines" / "split.csv")}}  # fmt: skip
     config = typewriting.configure(values)
     started = time.process_time()
     run = typewriting.fit(place / "lines", place / "run", config=config)
     splits = dict(zip(*(run.lines[c].to_pylist() for c in ("line_id", "split")), strict=True))
     rows = [row for row in run.readings.to_pylist() if splits[row["line_id"]] == "test"]
     error = error_rate([row["text"] for row in rows], [row["read"] for row in rows])
-    return Outcome(seed=seed, untranscribed=untranscribed, error=error,
+    return Outcome(seed=seed, variant=variant, error=error,
                    minutes=(time.process_time() - started) / 60)  # fmt: skip
 
 
@@ -82,8 +91,8 @@ def link(source: Path, line: TextLine, folder: Path, *, spelt: bool) -> str:
 
 def all_fits(folder: Path) -> Iterator[Outcome]:
     for seed in SEEDS:
-        for untranscribed in (0, MANY):
-            outcome = read_book(seed, untranscribed, folder)
+        for variant in VARIANTS:
+            outcome = read_book(seed, variant, folder)
             print(row(outcome), file=sys.stderr, flush=True)
             yield outcome
 
@@ -91,18 +100,19 @@ def all_fits(folder: Path) -> Iterator[Outcome]:
 def run() -> Result:
     with tempfile.TemporaryDirectory() as folder:
         found = list(all_fits(Path(folder)))
-    alone, together = (
-        np.array([100 * one.error.micro for one in found if bool(one.untranscribed) == with_them])
-        for with_them in (False, True)
-    )
+    errors = {
+        variant: np.array([100 * one.error.micro for one in found if one.variant == variant])
+        for variant in VARIANTS
+    }
+    alone = errors["the few alone"]
     return Result(
         figures=[
-            Figure(name="character error of the few alone, mean of seeds",
-                   value=float(alone.mean()), unit="%", target="-", met=None),
-            Figure(name="character error with untranscribed lines, mean of seeds",
-                   value=float(together.mean()), unit="%", target="-", met=None),
-            at_least("gain from untranscribed lines, mean of seeds",
-                     float((alone - together).mean()), 0, "points of character error"),
+            *(Figure(name=f"character error, {variant}, mean of seeds",
+                     value=float(values.mean()), unit="%", target="-", met=None)
+              for variant, values in errors.items()),
+            *(at_least(f"gain, {variant}, mean of seeds", float((alone - errors[variant]).mean()),
+                       0, "points of character error")
+              for variant in list(VARIANTS)[1:]),
         ],
         notes=[
             f"Book {BOOK}, {FEW} transcribed lines, {MANY} without or none, {READ} to read; "
@@ -115,13 +125,13 @@ def run() -> Result:
 
 def row(one: Outcome) -> str:
     return (
-        f"| {one.seed} | {one.untranscribed} | {100 * one.error.micro:.2f} | "
+        f"| {one.seed} | {one.variant} | {100 * one.error.micro:.2f} | "
         f"{100 * one.error.macro:.2f} | {one.minutes:.1f} |"
     )
 
 
 def table(found: list[Outcome]) -> str:
-    head = ("| seed | untranscribed | CER micro, % | macro, % | CPU minutes |\n"
+    head = ("| seed | | CER micro, % | macro, % | CPU minutes |\n"
             "|---|---|---|---|---|\n")  # fmt: skip
     return head + "\n".join(row(one) for one in found)
 

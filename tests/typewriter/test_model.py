@@ -279,7 +279,7 @@ def test_a_line_without_text_is_learned_as_it_is_surely_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines, alphabet = rendered(2)
-    learner = Learner(typewriter(alphabet.size, space=alphabet.space), LearningConfig())
+    learner = Learner(typewriter(alphabet.size, space=alphabet.space), LearningConfig(echo=0.5))
     learner.surprise.fill_(0.5)  # it reads
     batch = collate([lines[0], replace(lines[1], symbols=None)])
     looked_at = []

@@ -42,9 +42,10 @@ class LearningConfig:
     learning_rate: at its highest. sprite_rate: of pixels. warm_up: steps. flat: share of the
     steps before the rate falls, on a cosine. clip: greatest norm of a gradient. weight_decay: on
     matrices. echo: λ of lines without a transcription, shown warped, which are to be read as they
-    are read when looked at plainly; 0 leaves that out. echo_from: share of the steps before
-    that. augment: whether lines are shown worn or warped. warps: share of the steps in which
-    every second one shows lines warped, to be read only. ctc, ink, blur, pull: the λ above.
+    are read when looked at plainly; 0 leaves that out, and they are only drawn. echo_from: share
+    of the steps before that. augment: whether lines are shown worn or warped. warps: share of the
+    steps in which every second one shows lines warped, to be read only. ctc, ink, blur, pull: the
+    λ above.
     blur_until: share of the steps after which only the sharp residual counts. recentre: steps
     between centrings of the sprites.
     """
@@ -58,7 +59,7 @@ class LearningConfig:
     augment: bool = True
     warps: float = 0.85
     ctc: float = 0.1
-    echo: float = 0.5
+    echo: float = 0.0
     echo_from: float = 0.3
     ink: float = 0.15
     blur: float = 1.0
