@@ -24,7 +24,7 @@ from typika.report.comparison_records import Picture
 from typika.report.pictures import as_base64
 
 MOST_PICTURES = 6  # of a cluster, real and generated each
-MOST_CLUSTERS = 60  # of a label
+MOST_CLUSTERS = 60  # of a label, half of them from either end of its list
 PICTURE_BYTES = 250  # beside the picture itself
 # Pictures of a cluster with a verdict, and of one without: the second give way first.
 LADDER = ((6, 6), (6, 4), (6, 3), (6, 2), (5, 1), (4, 1), (3, 0), (2, 0), (1, 0), (0, 0))
@@ -62,14 +62,16 @@ def build_bias(inputs: BiasInputs, *, max_megabytes: float = 25) -> BiasPage:
     first = [row for row in odds if row["guidance"] == inputs.guidances[0]]
     scale, ticks = _axis(first)
     called = {(row["label"], row["cluster"]) for row in first if row["verdict"] != "not shown"}
-    patches, plan = _patches(inputs, called, round(max_megabytes * MEGABYTE * RESERVE))
+    of_label = {label: [row for row in first if row["label"] == label] for label in inputs.labels}
+    kept = {(label, row["cluster"]) for label, rows in of_label.items() for row in _ends(rows)}
+    patches, plan = _patches(inputs, called, kept, round(max_megabytes * MEGABYTE * RESERVE))
     labels = []
-    for label in inputs.labels:
-        own = [row for row in first if row["label"] == label][:MOST_CLUSTERS]
+    for label, rows in of_label.items():
+        own = _ends(rows)
         sweep = [row for row in odds if row["label"] == label]
         labels.append(LabelSection(
             label=label,
-            summary=_summary(own),
+            summary=_summary(rows),
             forest=tuple(_forest_row(row, place, scale) for place, row in enumerate(own)),
             height=round(len(own) * ROW + 30),
             clusters=tuple(_cluster(row, sweep, patches) for row in own),
@@ -90,6 +92,14 @@ def build_bias(inputs: BiasInputs, *, max_megabytes: float = 25) -> BiasPage:
         version=inputs.version,
         date=inputs.date,
     )
+
+
+def _ends(rows: Sequence[Row]) -> list[Row]:
+    """What the page has room for: what is overdrawn stands first, and what is underdrawn last."""
+    if len(rows) <= MOST_CLUSTERS:
+        return list(rows)
+    half = MOST_CLUSTERS // 2
+    return [*rows[:half], *rows[-half:]]
 
 
 def in_words(guidance: str) -> str:
@@ -162,7 +172,10 @@ def _left_out(inputs: BiasInputs, first: Sequence[Row], plan: tuple[int, int]) -
     cut = [label for label in inputs.labels
            if sum(row["label"] == label for row in first) > MOST_CLUSTERS]  # fmt: skip
     if cut:
-        yield f"Of {', '.join(cut)} the page shows the first {MOST_CLUSTERS} clusters."
+        yield (
+            f"Of {', '.join(cut)} the page shows the first {MOST_CLUSTERS // 2} clusters and the "
+            f"last {MOST_CLUSTERS // 2}; odds.csv lists them all."
+        )
     if plan != LADDER[0]:
         yield (
             f"To keep this file small, clusters show {plan[0]} patches of a kind, those without "
@@ -283,9 +296,12 @@ Patches = dict[tuple[str, int, str], list[Picture]]
 
 
 def _patches(
-    inputs: BiasInputs, called: set[tuple[str, int]], budget: int
+    inputs: BiasInputs, called: set[tuple[str, int]], kept: set[tuple[str, int]], budget: int
 ) -> tuple[Patches, tuple[int, int]]:
-    """Pictures of each cluster and origin, as many as fit, and how many of each that is."""
+    """Pictures of each cluster and origin, as many as fit, and how many of each that is.
+
+    called, kept: label and number of the clusters with a verdict, and of those that are shown.
+    """
     columns = ["label", "cluster", "origin", "file_name", "typicality"]
     table = inputs.members.select(columns).take(pa.array(list(inputs.pictures), pa.int64()))
     rows = list(zip(table.to_pylist(), inputs.pictures.values(), strict=True))
@@ -295,7 +311,7 @@ def _patches(
         for row, jpeg in rows:
             key = row["label"], row["cluster"], row["origin"]
             own = found.setdefault(key, [])
-            if len(own) < plan[0 if key[:2] in called else 1] and row["cluster"] < MOST_CLUSTERS:
+            if len(own) < plan[0 if key[:2] in called else 1] and key[:2] in kept:
                 alt = f"{row['origin']}, typicality {row['typicality']:.3g}; {row['file_name']}"
                 own.append(Picture(jpeg=as_base64(jpeg), alt=alt[:160]))
                 weight += len(jpeg) * 4 // 3 + PICTURE_BYTES
