@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy import ndarray
 
@@ -56,13 +58,16 @@ done her work she used to go into the chimney corner and sit down among cinders 
 """
 
 
+@cache
 def language(order: int = 3, *, spaces: bool = False) -> NGramModel:
     return NGramModel.learn(LEARNED, order=order, spaces=spaces)
 
 
+@cache
 def hidden() -> str:
     """A text of some thousand letters that the language was not learned from."""
-    return "".join(one for one in letters_of(HIDDEN) if one in language(1).alphabet)
+    known = language(1).alphabet
+    return "".join(one for one in letters_of(HIDDEN) if one in known)
 
 
 def simple(text: ndarray, n_letters: int, seed: int) -> tuple[ndarray, ndarray]:
