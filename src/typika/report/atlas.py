@@ -125,8 +125,8 @@ def _lead(inputs: AtlasInputs, comparisons: Sequence[ComparisonRecord]) -> Itera
     groups = [f"{len(one.groups):,} by {one.by}" for one in inputs.prototypes]
     finest = max(inputs.prototypes, key=lambda one: len(one.groups))
     yield (
-        f"What {len(finest.letters):,} letters look like in groups of lines ({', '.join(groups)}), "
-        f"by {int(finest.count.sum()):,} instances of them."
+        f"What {len(finest.letters):,} letters look like in groups of lines "
+        f"({', '.join(groups)}), by {int(finest.count.sum()):,} instances of them."
     )
     for one in comparisons:
         verdicts = [verdict for pair in one.differences for verdict in pair.verdict]
