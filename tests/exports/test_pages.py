@@ -87,7 +87,8 @@ def test_every_character_is_a_glyph_where_it_is(tmp_path: Path, target: str) -> 
 @pytest.mark.parametrize("source", SOURCES)
 def test_real_pages_come_back(tmp_path: Path, shared_data: Path, source: str, target: str) -> None:
     whole = shared_data / "pages" / source
-    (tmp_path / "one").mkdir()
+    for name in ("one", "written"):
+        (tmp_path / name).mkdir()
     for path in whole.glob(f"{REAL[source]}*"):
         (tmp_path / "one" / path.name).symlink_to(path)
     before = LineCollection.open(tmp_path / "one")
@@ -100,7 +101,6 @@ def test_real_pages_come_back(tmp_path: Path, shared_data: Path, source: str, ta
         content = BUILDERS[target](page)
         assert faults(content) == []
         found += glyphs(content)
-        (tmp_path / "written").mkdir()
         (tmp_path / "written" / f"{page.name}.xml").write_bytes(content)
         (tmp_path / "written" / page.image).symlink_to(whole / page.image)
     letters = [row for row in characters if not row["character"].isspace()]
