@@ -29,7 +29,7 @@ SCRIPTS = {"n": "north", "s": "=south<b>$x$"}
 @cache
 def planted() -> Instances:
     rng = np.random.default_rng(0)
-    shapes = documents([f"{g}{d}" for g in "ns" for d in range(4)], "ad")
+    shapes = documents([f"{g}{d}" for g in "ns" for d in range(4)], "ade")
     for name, own in shapes.items():
         face = "dejavu" if name[0] == "s" else "times"
         own.update({one: jittered(glyph(one, face), 0.5, rng) for one in own})
