@@ -12,12 +12,11 @@ from PIL import Image
 from typika import typewriter
 from typika.adaptations import AdaptationConfig, AdaptedRun
 from typika.cli import main
-from typika.collection.rendered_lines import render_texts, write_lines
+from typika.collection.rendered_lines import render_lines, write_lines
 from typika.errors import ConfigError
 from typika.palaeography.records import ABSENT
 
 SHORT = {"model": {"height": 32}, "training": {"steps": 4, "batch": 2, "checks": 2}}
-TEXTS = ("banana an", "ban anna", "anna nan", "nab anna", "can anna", "nana")
 FEW_STEPS = ["--method", "published", "--set", "published.steps=2"]
 
 
@@ -25,7 +24,7 @@ FEW_STEPS = ["--method", "published", "--set", "published.steps=2"]
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six lines of three documents and two scripts."""
     folder = tmp_path_factory.mktemp("adapted")
-    write_lines(folder / "lines", render_texts(TEXTS, seed=0, height=32))
+    write_lines(folder / "lines", render_lines(6, seed=0, split="train", height=32))
     rows = [f"{n:04d}.png,=d{n // 2},{'north' if n < 4 else 'south'}" for n in range(6)]
     table = "\n".join(["file_name,document,script", *rows]) + "\n"
     (folder / "lines" / "metadata.csv").write_text(table, encoding="utf-8")

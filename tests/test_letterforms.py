@@ -10,7 +10,7 @@ from PIL import Image
 
 from typika import typewriter
 from typika.cli import main
-from typika.collection.rendered_lines import render_texts, write_lines
+from typika.collection.rendered_lines import render_lines, write_lines
 from typika.errors import ConfigError
 from typika.letterforms import AllographRun, LetterformsConfig
 from typika.palaeography.allographs import AllographConfig
@@ -19,7 +19,6 @@ from typika.typewriter.splitting import split_sprites
 from typika.typewriter.store import load_typewriter
 
 SHORT = {"model": {"height": 32}, "training": {"steps": 4, "batch": 2, "checks": 2}}
-TEXTS = ("the tree met ten", "he met ten men", "teeth them") * 2
 QUICK = LetterformsConfig(allographs=AllographConfig(fewest=4, halves=1))
 
 
@@ -27,7 +26,7 @@ QUICK = LetterformsConfig(allographs=AllographConfig(fewest=4, halves=1))
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A typewriter that hardly learned, of six lines of three documents."""
     folder = tmp_path_factory.mktemp("forms")
-    write_lines(folder / "lines", render_texts(TEXTS, seed=0, height=32))
+    write_lines(folder / "lines", render_lines(6, seed=0, split="train", height=32))
     rows = [f"{n:04d}.png,=d{n // 2}" for n in range(6)]
     text = "\n".join(["file_name,document", *rows]) + "\n"
     (folder / "lines" / "metadata.csv").write_text(text, encoding="utf-8")

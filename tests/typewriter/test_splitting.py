@@ -124,9 +124,8 @@ def test_learning_goes_on_and_tells_forms_apart() -> None:
                       np.zeros(4), 0.0) for _ in kinds]  # fmt: skip
     optimiser = torch.optim.Adam([model.keys, *model.query.parameters()], lr=0.02)
     model.train()
-    with torch.no_grad():  # the encoder does not learn here
-        seen = model.see(batch)
     for _ in range(40):
+        seen = model.see(batch)
         drawn = model.draw(model.characters(seen.features, seen.logits, paths), 3, 160)
         optimiser.zero_grad()
         (batch.ink_image - drawn).square().mean().backward()
