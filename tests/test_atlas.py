@@ -46,8 +46,8 @@ def adapted(tmp_path: Path) -> Path:
     lines = folder / "lines"
     lines.mkdir()
     np.save(lines / "pixels.npy", np.full((300, 64, 4), 90, np.uint8))
-    row = {"line_id": LINE, "start": 0, "width": 300, "masked": False, "ink": [0, 0, 0],
-           "paper": [1, 1, 1]}  # fmt: skip
+    row = {"line_id": LINE, "start": 0, "width": 300, "masked": False, "ink": [0.0, 0.0, 0.0],
+           "paper": [1.0, 1.0, 1.0]}  # fmt: skip
     (lines / "lines.json").write_text(json.dumps([row]))
     return folder
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typika.cli import main
 from typika.errors import ConfigError
 from typika.palaeography.records import Instances
 from typika.palaeography.units import ComparisonConfig
+from typika.report import script_figures
 from typika.run import Run, Stage
 from typika.script_comparison import ComparedRun, compare, compare_groups
 from typika.typewriter.stages import TypewriterConfig
@@ -24,6 +26,7 @@ CONFIG = ComparisonConfig(draws=20, permutations=99)
 SCRIPTS = {"n": "north", "s": "=south<b>$x$"}
 
 
+@cache
 def planted() -> Instances:
     rng = np.random.default_rng(0)
     shapes = documents([f"{g}{d}" for g in "ns" for d in range(4)], "ade")
@@ -37,13 +40,29 @@ def planted() -> Instances:
     return instances(shapes, 4, columns=columns)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
+def gathered(folder: Path) -> Path:
     with Run.create(folder, TypewriterConfig(), facts={}) as opened:
         stage = Stage(name="instances", causes={}, outputs=("instances",))
         opened.stage(stage, lambda: planted().save(folder / "instances"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is compared in one way only, so that it is compared once."""
+    return gathered(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def misused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gathered(tmp_path_factory.mktemp("misused") / "run")
+
+
+@pytest.fixture(autouse=True)
+def few_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sheets of every kind, of few letters and documents: drawing them takes longest."""
+    monkeypatch.setattr(script_figures, "MOST_LETTERS", 1)
+    monkeypatch.setattr(script_figures, "MOST_GRAPHS", 1)
 
 
 def test_groups_are_compared_in_the_run_folder(run: Path) -> None:
@@ -97,9 +116,9 @@ def test_many_groups_are_compared_where_they_are_named() -> None:
         ({"groups": "script", "ink": "x"}, "ink='x'"),
     ],
 )
-def test_what_cannot_be_compared_is_named(run: Path, settings: dict, message: str) -> None:
+def test_what_cannot_be_compared_is_named(misused: Path, settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        compare(run, **settings, config=CONFIG)
+        compare(misused, **settings, config=CONFIG)
 
 
 def test_a_run_without_instances_is_told_what_to_do(tmp_path: Path) -> None:

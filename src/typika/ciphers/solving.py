@@ -252,10 +252,10 @@ def _without_nulls(problem: Problem, best: Key, table: Float[ndarray, "*_"]) -> 
         for symbol in opened if len(opened) > 1 else []:
             letters = _changed(problem, best.letters, int(symbol), NULL)
             tried.append((score(problem.text, letters, table), int(symbol)))
-        likely, symbol = max(tried, default=(-np.inf, -1))
+        likely, silent = max(tried, default=(-np.inf, -1))
         if likely <= best.score:
             return best
-        best = Key(_changed(problem, best.letters, symbol, NULL), likely)
+        best = Key(_changed(problem, best.letters, silent, NULL), likely)
         best = _polished(problem, best, table)
 
 

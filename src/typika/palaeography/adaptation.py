@@ -139,7 +139,8 @@ def fit(sums: Sums, above: Sequence[Int[ndarray, " _"]], reference: Float[ndarra
     """
     within = within_groups(sums)
     mean, precision = sums.best, sums.energy / within
-    upward, between = [(mean, precision)], []
+    upward = [(mean, precision)]
+    between: list[float] = []
     for parents in reversed(above):
         n_parents = int(parents.max(initial=0)) + 1
         spread = between_groups(mean, precision, parents, n_parents)

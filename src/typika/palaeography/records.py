@@ -203,10 +203,11 @@ class Prototypes:
     def load(cls, folder: Path) -> Prototypes:
         """Read what `save` wrote."""
         meaning = json.loads((folder / MEANING).read_text(encoding="utf-8"))
-        letters = _letters(meaning.pop("letters"))
-        names = {name: tuple(meaning.pop(name)) for name in ("groups", "parents")}
-        flag = tuple(tuple(row) for row in meaning.pop("flag"))
-        return cls(letters=letters, flag=flag, **names, **meaning, **load_file(folder / TENSORS))
+        return cls(
+            by=meaning["by"], method=meaning["method"], groups=tuple(meaning["groups"]),
+            parents=tuple(meaning["parents"]), letters=_letters(meaning["letters"]),
+            flag=tuple(tuple(row) for row in meaning["flag"]), **load_file(folder / TENSORS),
+        )  # fmt: skip
 
 
 _ARRAYS = ("reference", "ink", "mean", "median", "variance", "count", "medoid", "quality")

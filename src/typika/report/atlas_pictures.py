@@ -108,5 +108,6 @@ def strip(
         cut[:, start - left : stop - left] = np.asarray(grey)
     small = Image.fromarray(cut).resize(strip_size(height)[::-1], Image.Resampling.LANCZOS)
     scale = height / tall
-    moved = (box[0] - left, box[1], box[2] - left, box[3])
-    return np.asarray(small), tuple(round(side * scale, 1) for side in moved)  # type: ignore[return-value]
+    sides = box[0] - left, box[1], box[2] - left, box[3]
+    x1, y1, x2, y2 = (round(side * scale, 1) for side in sides)
+    return np.asarray(small), (x1, y1, x2, y2)

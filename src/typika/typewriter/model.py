@@ -242,7 +242,7 @@ class Typewriter(nn.Module):
         features = self.features(torch.cat([_lowered(ink, share) for share in GLANCES]))
         logits = self.logits(features)
         reading = self.reading(logits, batch.widths.repeat(len(GLANCES)))
-        glances = reading.log_probabilities.unflatten(0, (len(GLANCES), len(ink)))
+        glances = torch.stack(reading.log_probabilities.chunk(len(GLANCES)))
         own = Reading(glances.mean(0).log_softmax(2), reading.n_cells[: len(ink)])
         return Seen(batch, features[: len(ink)], logits[: len(ink)], own)
 

@@ -115,13 +115,13 @@ def refitted(
         search.zero_grad()
         sprites = (parent + scale * away).detach().requires_grad_(True)
         total = (weight * (sprites - parent).square()).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        (gradient,) = torch.autograd.grad(total, sprites)
         total = total.detach()
         for line in lines:  # one at a time, or memory would grow with their number
             error = squared_error(sprites, line)
-            error.backward()  # type: ignore[no-untyped-call]
+            gradient = gradient + torch.autograd.grad(error, sprites)[0]
             total += error.detach()
-        away.grad = scale * sprites.grad
+        away.grad = scale * gradient
         advance(1)
         return total
 
