@@ -1,12 +1,11 @@
 """Rare but consistent elements: few images of a label share them, and they look alike.
 
-A model learns little of what two images in a hundred show, so its best patches hold none of it,
-and typicality says nothing of it. Windows of all images are compared instead, in features whitened
-by what any window looks like (Hariharan, Malik, Ramanan 2012: there a cosine is an exemplar's
-discriminant). A group is grown from each of the label's windows that are most unlike any window:
-the images that match it best, as long as they are of the label and more alike than the next image,
-whatever its label. Windows that belong to a cluster, which is frequent, neither start a group nor
-join one.
+A model learns little of what two images in a hundred show, so its best patches hold none of it.
+Windows of all images are compared instead, in features whitened by what any window looks like
+(Hariharan, Malik, Ramanan 2012: there a cosine is an exemplar's discriminant). A group is grown
+from each of the more typical windows of a label: the images that match it best, as long as they
+are of the label and more alike than the next image, whatever its label. Windows that belong to a
+cluster, which is frequent, neither start a group nor join one.
 
 Pure functions on arrays. Legend: `n` windows in the order of their images, `i` images, `d`
 features, `g` groups, `k` images of a group.
@@ -41,7 +40,7 @@ class RareConfig:
     shown: int = 6  # groups listed of each label; 0: none are sought
     least: int = 3  # images that a group needs
     share: float = 0.05  # of a label's images that a group has at most, but never under `least`
-    unlike: float = 0.25  # share of a label's windows, the most unlike any, that groups start from
+    typical: float = 0.25  # share of a label's windows, the most typical, that groups start from
     starts: int = 1000  # of a label, the most promising, that are grown
     at_most: int = 4000  # images compared, evenly over the labels
 
@@ -51,22 +50,20 @@ class RareConfig:
                 f"shown={self.shown}, least={self.least}, starts={self.starts}, "
                 f"at_most={self.at_most}: need at least 0, 2, 1 and 1"
             )
-        if not 0 < self.share <= 1 or not 0 < self.unlike <= 1:
-            raise ConfigError(f"share={self.share}, unlike={self.unlike}: need shares in (0, 1]")
+        if not 0 < self.share <= 1 or not 0 < self.typical <= 1:
+            raise ConfigError(f"share={self.share}, typical={self.typical}: need shares in (0, 1]")
 
 
 @dataclass(frozen=True)
 class Windows:
     """Windows of images, image by image.
 
-    vectors: (n, d) of length one, unlike: (n,), both as `whitened` makes them; image: (n,)
-    ascending, 0 .. i-1, each with a window; label: (i,) of each image; unit: (i,) what counts as
-    one image, such as a group of near-duplicates; typicality: (n,); frequent: (n,) whether a
-    window belongs to a cluster.
+    vectors: (n, d) of length one, as `whitened` makes them; image: (n,) ascending, 0 .. i-1, each
+    with a window; label: (i,) of each image; unit: (i,) what counts as one image, such as a group
+    of near-duplicates; typicality: (n,); frequent: (n,) whether a window belongs to a cluster.
     """
 
     vectors: Vectors
-    unlike: Float[ndarray, " n"]
     image: Int[ndarray, " n"]
     label: Int[ndarray, " i"]
     unit: Int[ndarray, " i"]
@@ -85,8 +82,8 @@ class Windows:
         kept = ~images[self.image]
         image = np.unique(self.image[kept], return_inverse=True)[1]
         return Windows(
-            self.vectors[kept], self.unlike[kept], image, self.label[~images],
-            self.unit[~images], self.typicality[kept], self.frequent[kept],
+            self.vectors[kept], image, self.label[~images], self.unit[~images],
+            self.typicality[kept], self.frequent[kept],
         )  # fmt: skip
 
     @property
@@ -106,8 +103,8 @@ class Group:
 
     windows: (k,) the best first; tightness: mean cosine of each with the mean of the others, less
     that of the next image; typicality: median; standing: share of the label's windows that are
-    less unlike any window than the median of its own; score: √k · tightness · standing; least:
-    cosine of its farthest window with the mean of the others.
+    less typical; score: √k · tightness · standing; least: cosine of its farthest window with the
+    mean of the others.
     """
 
     windows: Int[ndarray, " k"]
@@ -118,14 +115,10 @@ class Group:
     least: float
 
 
-def whitened(features: Vectors, background: Background) -> tuple[Vectors, Float[ndarray, " n"]]:
-    """Directions whose cosines are those of discriminants, and how unlike any window each is.
-
-    The second is Mahalanobis' distance from the background's mean.
-    """
+def whitened(features: Vectors, background: Background) -> Vectors:
+    """Features less the background's mean, so that cosines are those of discriminants."""
     root = np.linalg.cholesky(background.precision)
-    white = (features - background.mean) @ root
-    return unit(white), np.linalg.norm(white, axis=1)
+    return unit((features - background.mean) @ root)
 
 
 def frequent(
@@ -160,8 +153,8 @@ def groups(windows: Windows, label: int, config: RareConfig) -> list[Group]:
 def _starts(windows: Windows, label: int, config: RareConfig) -> Iterator[Int[ndarray, " 3"]]:
     """The most promising starts: a window and the best matches of it in two more images."""
     own = windows.of_label(label)
-    enough = np.quantile(windows.unlike[own], 1 - config.unlike)
-    seeds = np.flatnonzero(own & ~windows.frequent & (windows.unlike >= enough))
+    enough = np.quantile(windows.typicality[own], 1 - config.typical)
+    seeds = np.flatnonzero(own & ~windows.frequent & (windows.typicality >= enough))
     promise, pairs = [], []
     for part in _blocks(seeds):
         best, _ = windows.best(windows.vectors[part])
@@ -212,9 +205,7 @@ def _group(windows: Windows, label: int, own: Int[ndarray, " k"], after: int) ->
     next_to = unit(total - windows.vectors[own]) @ windows.vectors[after]
     tightness = float(alike.mean() - next_to.mean())
     typicality = float(np.median(windows.typicality[own]))
-    standing = float(
-        (windows.unlike[windows.of_label(label)] < np.median(windows.unlike[own])).mean()
-    )
+    standing = float((windows.typicality[windows.of_label(label)] < typicality).mean())
     score = float(np.sqrt(len(own)) * tightness * standing)
     return Group(own, tightness, typicality, standing, score, float(alike.min()))
 

@@ -38,7 +38,7 @@ RARE = pa.schema(
         "score": pa.float64(),  # √images · tightness · standing
         "tightness": pa.float64(),  # cosine among its windows less that of the next image
         "typicality": pa.float64(),  # median
-        "standing": pa.float64(),  # share of the label's windows that are less unlike any window
+        "standing": pa.float64(),  # share of the label's windows that are less typical
         "n_images": pa.int32(),
         "share": pa.float64(),  # of the label's images that were compared
         "n_unseen": pa.int32(),  # images of the label that the model never saw ...
@@ -100,14 +100,14 @@ def _found(mining: Mining, collection: ImageCollection) -> Any:
     background = Background.of(
         seen.features[some].astype(np.float64), mining.config.significance.shrinkage
     )
-    vectors, unlike = _whitened(seen.features, background)
-    others, _ = _whitened(rest.features, background)
+    vectors = _whitened(seen.features, background)
+    others = _whitened(rest.features, background)
     image = np.searchsorted(compared, seen.row)
     label = collection.label_index
     clusters = _cluster_windows(mining, collection, seen)
     everything = rare.Windows(
-        vectors=vectors, unlike=unlike, image=image, label=label[compared],
-        unit=collection.units[compared], typicality=seen.typicality,
+        vectors=vectors, image=image, label=label[compared], unit=collection.units[compared],
+        typicality=seen.typicality,
         frequent=rare.frequent(vectors, label[seen.row], clusters),
     )  # fmt: skip
     ids = np.array(collection.table["image_id"].to_pylist())
@@ -208,13 +208,10 @@ def _look_at(
     return Seen(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def _whitened(
-    windows: Float[ndarray, "n d"], background: Background
-) -> tuple[Float[ndarray, "n _d"], Float[ndarray, " n"]]:
+def _whitened(windows: Float[ndarray, "n d"], background: Background) -> Float[ndarray, "n _d"]:
     if not len(windows):
-        return np.zeros((0, len(background.mean)), dtype=np.float32), np.zeros(0)
-    vectors, unlike = rare.whitened(windows, background)
-    return vectors.astype(np.float32), unlike
+        return np.zeros((0, len(background.mean)), dtype=np.float32)
+    return rare.whitened(windows, background).astype(np.float32)
 
 
 def _cluster_windows(

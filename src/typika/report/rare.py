@@ -54,8 +54,7 @@ def _words(row: Mapping[str, Any]) -> str:
     said = (
         f"Score {row['score']:.2f}: {row['n_images']} images ({row['share']:.1%} of the label), "
         f"closer to each other than to the next image by a cosine of {row['tightness']:.2f}, "
-        f"less like any window than {row['standing']:.0%} of the label's are (median typicality "
-        f"{row['typicality']:.3g})."
+        f"more typical than {row['standing']:.0%} of the label (median {row['typicality']:.3g})."
     )
     if row["n_unseen"]:
         said += (
