@@ -29,13 +29,12 @@ from typika.palaeography.instances import sprites_of
 from typika.palaeography.records import Instances
 from typika.palaeography.refinement import WHOLE, Shrinkage, numbers, spread
 from typika.parallel import one_thread
-from typika.run import Run
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
 from typika.typewriter.published_losses import reconstruction_loss
 from typika.typewriter.redraws import Redraws
 from typika.typewriter.stages import TESTS
-from typika.typewriting_report import Finished
+from typika.typewriting_report import Finished, reopened
 
 LINES = 8  # of a document that are adapted to
 # As published, but that a step sees two lines (as on Fontenay), not sixteen: there are eight.
@@ -69,12 +68,11 @@ class Bench:
     @classmethod
     def open(cls, folder: Path) -> Bench:
         """Of a run folder, whose instances are gathered where they were not."""
-        adaptations.gathered(folder)
-        run = Run.read(folder)
-        finished = Finished(run, adaptations._finished(folder))
+        with reopened(folder) as finished:
+            instances = adaptations.gathered(finished)
         table = finished.table
         names = table["line_id"].to_pylist()
-        return cls(finished, Instances.load(run.path(adaptations.INSTANCES)),
+        return cls(finished, instances,
                    dict(zip(names, table["split"].to_pylist(), strict=True)))  # fmt: skip
 
     def lines(self, document: str) -> tuple[list[Line], list[Line]]:

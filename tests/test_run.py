@@ -125,3 +125,31 @@ def test_reading_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps([1]))
     with pytest.raises(ConfigError, match="not a manifest"):
         Run.read(tmp_path)
+
+
+def test_a_run_is_opened_again_under_its_own_settings(tmp_path: Path) -> None:
+    calls: list[str] = []
+    with Run.create(tmp_path / "run", ClusterConfig(), facts={"source": "here"}) as run:
+        write(run, "first", calls)
+    path = tmp_path / "run" / "run.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["config"]["pooling"]  # made before this setting was there
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with Run.reopen(tmp_path / "run") as again:
+        assert again.manifest["config"] == manifest["config"]
+        assert again.manifest["source"] == "here"
+        assert again.finished("write")
+        assert not again.finished("more")
+        write(again, "second", calls)
+        again.stage(Stage(name="more", causes={}, outputs=()), lambda: calls.append("more"))
+    assert calls == ["first", "more"]
+    assert Run.read(tmp_path / "run").finished("more")
+
+
+def test_a_run_that_is_in_use_or_not_there_is_not_opened_again(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no run\.json"), Run.reopen(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()
+    refused = pytest.raises(ConfigError, match="another typika process")
+    with Run.create(tmp_path / "run", ClusterConfig(), facts={}), refused:
+        Run.reopen(tmp_path / "run").__enter__()

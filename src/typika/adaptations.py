@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from typika.palaeography.adaptation import variances
 from typika.palaeography.groupings import Hierarchy, hierarchy, require_columns
 from typika.palaeography.instances import gather, sprites_of
 from typika.palaeography.prototypes import FEWEST, assemble
-from typika.palaeography.records import Instances, Prototypes
+from typika.palaeography.records import INSTANCES, PROTOTYPES, Instances, Prototypes
 from typika.palaeography.refinement import WHOLE, Shrinkage
 from typika.parallel import one_thread
 from typika.report.prototype_sheet import prototype_sheet
@@ -32,10 +32,9 @@ from typika.tables import write_csv, write_parquet
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
 from typika.typewriter.refitting import LOOKS
-from typika.typewriter.stages import TypewriterConfig
-from typika.typewriting_report import READ_STAGES, Finished
+from typika.typewriting_report import READ_STAGES, Finished, reopened
 
-INSTANCES, PROTOTYPES, ADAPTED = "instances", "prototypes", "adapted"
+ADAPTED = "adapted"  # folder in the run: the sprites of each group, as fitted
 SHEET, VARIANCES = "sheet.png", "variances.parquet"
 Method = Literal["hierarchical", "instances", "published"]
 
@@ -111,39 +110,36 @@ def adapt(
     require_columns(by)
     config = config or AdaptationConfig(method=method)
     folder = Path(run)
-    fit_config = _finished(folder)
-    # The settings are those of the folder itself, and what this version adds to them.
-    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
+    with reopened(folder) as finished:
         if overwrite:
-            _forget(opened, by)
-        adapting = Adapting(opened, Finished(opened, fit_config), config,
-                            Path(metadata) if metadata else None)  # fmt: skip
+            _forget(finished.run, by)
+        adapting = Adapting(finished, config, Path(metadata) if metadata else None)
         adapting.gather()
         for column in by:
             adapting.make(column, by)
     return AdaptedRun(folder)
 
 
-def gathered(run: str | Path) -> Instances:
-    """The instances of a finished run, made where there are none. Errors as for `adapt`."""
-    folder = Path(run)
-    fit_config = _finished(folder)
-    done = "finished" in Run.read(folder).manifest["stages"].get(INSTANCES, {})
-    if done and (folder / INSTANCES).is_dir():
-        return Instances.load(folder / INSTANCES)
-    with Run.create(folder, fit_config, facts={}, overwrite=True) as opened:
-        Adapting(opened, Finished(opened, fit_config), AdaptationConfig(), None).gather()
-    return Instances.load(folder / INSTANCES)
+def gathered(finished: Finished) -> Instances:
+    """The instances of a finished run that is open, made where there are none."""
+    run = finished.run
+    if not run.finished(INSTANCES) or not run.path(INSTANCES).is_dir():
+        Adapting(finished, AdaptationConfig(), None).gather()
+    return Instances.load(run.path(INSTANCES))
 
 
 @dataclass(frozen=True)
 class Adapting:
     """An adaptation under way."""
 
-    run: Run
     finished: Finished
     config: AdaptationConfig
     metadata: Path | None
+
+    @property
+    def run(self) -> Run:
+        """The run folder."""
+        return self.finished.run
 
     @cached_property
     def columns(self) -> pa.Table:
@@ -300,18 +296,6 @@ class Adapting:
 def _stage_of(method: Method, *parts: str) -> str:
     """The name of a group's stage, which is that of its file."""
     return "/".join((ADAPTED, method, *map(safe_name, parts))) + ".safetensors"
-
-
-def _finished(folder: Path) -> TypewriterConfig:
-    """The configuration of a run that is aligned."""
-    manifest: Mapping[str, Any] = Run.read(folder).manifest
-    missing = [name for name in READ_STAGES if "finished" not in manifest["stages"].get(name, {})]
-    if missing:
-        raise ConfigError(
-            f"{folder}: {missing[0]} is not done; run `typika typewriter fit` with this folder "
-            "as --out first"
-        )
-    return settings.build(TypewriterConfig, manifest["config"])
 
 
 def _forget(run: Run, by: Sequence[str]) -> None:

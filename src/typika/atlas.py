@@ -15,14 +15,22 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from typika import __version__
-from typika import config as settings
 from typika.errors import ConfigError
 from typika.files import sample_digest
 from typika.palaeography.comparison_records import MEANING as COMPARED
 from typika.palaeography.comparison_records import Comparison
 from typika.palaeography.dates import year
 from typika.palaeography.prototypes import FEWEST, own_region
-from typika.palaeography.records import MEANING, Instances, Prototypes
+from typika.palaeography.records import (
+    ALLOGRAPHS,
+    COMPARISON,
+    INSTANCES,
+    MEANING,
+    MEASURES,
+    PROTOTYPES,
+    Instances,
+    Prototypes,
+)
 from typika.parallel import one_thread
 from typika.report.atlas import build_atlas
 from typika.report.atlas_records import AtlasInputs, SomeTable
@@ -30,11 +38,10 @@ from typika.report.html import write_atlas
 from typika.run import Run, Stage
 from typika.tables import parquet_columns, read_parquet
 from typika.typewriter.prepared import Prepared
-from typika.typewriter.stages import PREPARED, TypewriterConfig
+from typika.typewriter.stages import PREPARED
 
 ATLAS = "atlas.html"
-INSTANCES, PROTOTYPES, COMPARISON = "instances", "prototypes", "comparison"
-TABLES = ("allographs", "measures")  # folders of tables that other stages write
+TABLES = (ALLOGRAPHS, MEASURES)  # folders of tables that other stages write
 DATE = "date"  # a column of the collection
 
 
@@ -49,13 +56,12 @@ def atlas(run: str | Path) -> Path:
         ConfigError: no run is there, or one without prototypes.
     """
     folder = Path(run)
-    manifest = Run.read(folder).manifest
+    Run.read(folder)
     if not has_prototypes(folder):
         raise ConfigError(
             f"{folder}: no prototypes here; run `typika typewriter adapt` with --by first"
         )
-    config = settings.build(TypewriterConfig, manifest["config"])
-    with Run.create(folder, config, facts={}) as opened:
+    with Run.reopen(folder) as opened:
         found = Adapted(opened)
 
         def compute() -> None:

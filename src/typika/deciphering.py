@@ -149,7 +149,7 @@ def decipher(
     """
     config = config or DecipherConfig()
     fitted = Run.read(Path(run))
-    if "finished" not in fitted.manifest["stages"].get("align", {}):
+    if not fitted.finished("align"):
         raise ConfigError(f"{run}: not finished; run `typika typewriter fit` to its end first")
     model = _model(language, config)
     folder = Path(out) if out else Path(run) / CIPHER

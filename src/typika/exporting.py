@@ -29,7 +29,7 @@ from typika.exports.pages import Page, pages_of
 from typika.exports.suspects import Suspect, suspects, suspects_table
 from typika.exports.ttf import ttf
 from typika.files import safe_name, whole_file, write_text
-from typika.palaeography.records import ABSENT, FAILED, Letter, Prototypes
+from typika.palaeography.records import ABSENT, FAILED, PROTOTYPES, Letter, Prototypes
 from typika.run import Run
 from typika.tables import read_parquet, write_csv
 from typika.typewriter import stages
@@ -40,7 +40,7 @@ from typika.typewriting import open_lines
 
 Format = Literal["alto", "page", "json", "csv", "svg", "ttf"]
 FORMATS: tuple[str, ...] = get_args(Format)
-EXPORTS, PROTOTYPES = "exports", "prototypes"
+EXPORTS = "exports"
 OWN_HAND = "sprites"  # of the run itself, no group's
 FAINTEST = 0.3  # ink of a sprite's darkest pixel, below which there is no letter to see
 Row = Mapping[str, Any]
@@ -107,13 +107,13 @@ class Aligned:
     @classmethod
     def open(cls, folder: Path) -> Aligned:
         """Raises ConfigError where no line is read yet."""
-        manifest = Run.read(folder).manifest
-        if "finished" not in manifest["stages"].get("align", {}):
+        run = Run.read(folder)
+        if not run.finished("align"):
             raise ConfigError(
                 f"{folder}: its lines are not read yet; run `typika typewriter fit` or "
                 "`transcribe` with this folder as --out first"
             )
-        return cls(folder, manifest)
+        return cls(folder, run.manifest)
 
     @cached_property
     def lines(self) -> list[Row]:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +17,8 @@ from numpy import ndarray
 from safetensors.numpy import load_file, save
 
 from typika import config as settings
-from typika.adaptations import INSTANCES, AdaptationConfig, Adapting
+from typika.adaptations import gathered
 from typika.console import say
-from typika.errors import ConfigError
 from typika.files import safe_name, whole_folder
 from typika.palaeography.allograph_tables import by_document, by_position
 from typika.palaeography.allographs import (
@@ -31,17 +29,16 @@ from typika.palaeography.allographs import (
     instances_table,
 )
 from typika.palaeography.metrology import MetrologyConfig, measures
-from typika.palaeography.records import Instances
+from typika.palaeography.records import ALLOGRAPHS, INSTANCES, MEASURES, Instances
 from typika.parallel import one_thread
 from typika.report.allograph_sheet import allograph_sheet
-from typika.run import Run, Stage
+from typika.run import Stage
 from typika.tables import read_parquet, write_csv, write_parquet
-from typika.typewriter.stages import CHARACTERS, TypewriterConfig
-from typika.typewriting_report import READ_STAGES, Finished
+from typika.typewriter.stages import CHARACTERS
+from typika.typewriting_report import reopened
 
-ALLOGRAPHS, MEASURES = "allographs", "measures"
 FORMS, OF_INSTANCES, POSITIONS, GROUPS = "forms", "instances", "positions", "groups"
-PROTOTYPES, SHEET = "prototypes.safetensors", "sheet.png"
+TENSORS, SHEET = "prototypes.safetensors", "sheet.png"
 DOCUMENT = "document"  # the column that forms are counted by where nothing else is said
 
 
@@ -83,7 +80,7 @@ class AllographRun:
     @cached_property
     def prototypes(self) -> dict[str, Float[ndarray, "f h w"]]:
         """The mean of each form of every letter, ink in [0, 1], as `split_sprites` takes them."""
-        stored = load_file(self.folder / ALLOGRAPHS / PROTOTYPES)
+        stored = load_file(self.folder / ALLOGRAPHS / TENSORS)
         names = list(dict.fromkeys(self.forms["character"].to_pylist()))
         return {name: stored[str(number)] for number, name in enumerate(names)}
 
@@ -115,7 +112,8 @@ def allographs(
         ConfigError: no finished run, no such letter or column, or a number that cannot be.
     """
     chosen = (config or LetterformsConfig()).allographs
-    with _opened(Path(run)) as (opened, instances):
+    with reopened(Path(run)) as finished:
+        opened, instances = finished.run, gathered(finished)
         if by is None and DOCUMENT in instances.table.column_names:
             by = DOCUMENT
         causes = {
@@ -144,7 +142,8 @@ def measure(
     """
     chosen = (config or LetterformsConfig()).measures
     name = f"{MEASURES}/{safe_name(by)}"
-    with _opened(Path(run)) as (opened, instances):
+    with reopened(Path(run)) as finished:
+        opened, instances = finished.run, gathered(finished)
         instances.groups(by)  # there is such a column
         causes = {
             INSTANCES: opened.output_digest(INSTANCES), "align": opened.output_digest("align"),
@@ -160,24 +159,6 @@ def measure(
 
         opened.stage(Stage(name=name, causes=causes, outputs=(name,)), compute)
         return read_parquet(opened.path(name, f"{MEASURES}.parquet"))
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Run, Instances]]:
-    """A finished run and its instances, gathered where they are not yet."""
-    manifest = Run.read(folder).manifest
-    missing = [name for name in READ_STAGES if "finished" not in manifest["stages"].get(name, {})]
-    if missing:
-        raise ConfigError(
-            f"{folder}: {missing[0]} is not done; run `typika typewriter fit` with this folder "
-            "as --out first"
-        )
-    config = settings.build(TypewriterConfig, manifest["config"])
-    with Run.create(folder, config, facts={}) as run:
-        gathered = "finished" in manifest["stages"].get(INSTANCES, {})
-        if not gathered or not run.path(INSTANCES).exists():
-            Adapting(run, Finished(run, config), AdaptationConfig(), None).gather()
-        yield run, Instances.load(run.path(INSTANCES))
 
 
 def _write_allographs(
@@ -198,7 +179,7 @@ def _write_allographs(
             _write_table(by_document(several, instances, by), temporary, GROUPS)
         # By number: a tensor's name cannot be any character.
         means = {str(n): np.ascontiguousarray(one.prototypes) for n, one in enumerate(found)}
-        (temporary / PROTOTYPES).write_bytes(save(means))
+        (temporary / TENSORS).write_bytes(save(means))
         (temporary / SHEET).write_bytes(allograph_sheet(several or found, instances))
     say(f"allographs: {len(several)} of {len(found)} letters have several forms")
 

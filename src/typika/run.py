@@ -55,7 +55,8 @@ class Stage:
 class Run:
     """A run folder, open for one process at a time.
 
-    Use `Run.create` to make or resume one, `Run.read` to look at a finished one.
+    Use `Run.create` to make or resume one, `Run.reopen` to add stages to one that is finished,
+    `Run.read` to look at it.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
@@ -91,6 +92,31 @@ class Run:
             files.write_text(folder / RECIPE, config.as_toml(settings))
             ranks.wait()
             yield run
+
+    @classmethod
+    @contextmanager
+    def reopen(cls, folder: Path) -> Iterator[Run]:
+        """Open a run for further stages, under the settings that it was made with.
+
+        Raises:
+            ConfigError: there is no run, or it is in use by another process.
+        """
+        cls.read(folder)
+        if not ranks.world().leads:
+            ranks.wait()  # until the leader has opened it
+            yield cls.read(folder)
+            return
+        with _locked(folder):
+            files.sweep(folder)
+            run = cls.read(folder)
+            run.manifest["typika"] = __version__
+            run._write()
+            ranks.wait()
+            yield run
+
+    def finished(self, name: str) -> bool:
+        """Whether a stage has run to its end."""
+        return "finished" in self.manifest["stages"].get(name, {})
 
     @classmethod
     def read(cls, folder: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -21,16 +21,22 @@ from typika.palaeography import units as units_of
 from typika.palaeography.comparison import differences, spread
 from typika.palaeography.comparison_records import Comparison
 from typika.palaeography.graphs import graphs, outliers
-from typika.palaeography.records import FAILED, Instances, Prototypes
+from typika.palaeography.records import (
+    COMPARISON,
+    FAILED,
+    INSTANCES,
+    PROTOTYPES,
+    Instances,
+    Prototypes,
+)
 from typika.palaeography.seriation import seriation
 from typika.palaeography.trees import apart, resample_all, tree
 from typika.palaeography.units import ComparisonConfig, Means, Sample, Units
 from typika.parallel import one_thread
 from typika.report.script_figures import write_comparison_sheets
 from typika.run import Run, Stage
-from typika.typewriter.stages import TypewriterConfig
 
-INSTANCES, PROTOTYPES, COMPARISON, FIGURES = "instances", "prototypes", "comparison", "figures"
+FIGURES = "figures"
 DOCUMENT = "document"  # column of documents
 DATES = ("date", "year")  # columns of dates: the first that there is
 MOST_GROUPS = 5  # that are held against each other, every one with every other, unasked
@@ -109,14 +115,14 @@ def compare(
         ConfigError: no such run, instances, prototypes, column or group.
     """
     folder, config = Path(run), config or ComparisonConfig()
-    manifest = _gathered(folder, groups, ink)
+    _require_gathered(folder, groups, ink)
     asked = {"groups": groups, "between": list(between), "documents": documents, "ink": ink}
     place = f"{COMPARISON}/{safe_name(groups)}"
-    with Run.create(folder, settings.build(TypewriterConfig, manifest["config"]), facts={}) as own:
+    with Run.reopen(folder) as own:
         if overwrite:
             own.manifest["stages"].pop(place, None)
-        made = [name for name in own.manifest["stages"] if name.startswith(f"{PROTOTYPES}/")
-                and "finished" in own.manifest["stages"][name]]  # fmt: skip
+        made = [name for name in own.manifest["stages"]
+                if name.startswith(f"{PROTOTYPES}/") and own.finished(name)]  # fmt: skip
         causes: dict[str, Any] = {
             **asked, "config": settings.as_values(config),
             **{name: own.output_digest(name) for name in (INSTANCES, *sorted(made))},
@@ -181,17 +187,15 @@ def compare_groups(
     )  # fmt: skip
 
 
-def _gathered(folder: Path, groups: str, ink: str) -> Mapping[str, Any]:
-    """The manifest of a run whose instances are there."""
+def _require_gathered(folder: Path, groups: str, ink: str) -> None:
+    """Raises ConfigError unless there is a run whose instances are there."""
     if ink not in ("instances", "prototypes"):
         raise ConfigError(f"ink={ink!r}: expected instances or prototypes")
-    manifest = Run.read(folder).manifest
-    if "finished" not in manifest["stages"].get(INSTANCES, {}):
+    if not Run.read(folder).finished(INSTANCES):
         raise ConfigError(
             f"{folder}: its instances are not gathered; run `typika typewriter adapt {folder} "
             f"--by {groups}` first"
         )
-    return manifest
 
 
 def _means(

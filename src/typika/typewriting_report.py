@@ -8,6 +8,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,33 +64,44 @@ def report(folder: str | Path) -> Path:
     Raises:
         ConfigError: no run is there, or one that is not aligned yet.
     """
-    folder = Path(folder)
-    manifest = Run.read(folder).manifest
-    missing = [name for name in READ_STAGES if "finished" not in manifest["stages"].get(name, {})]
+    with reopened(Path(folder)) as finished:
+        _write(finished)
+    return Path(folder) / REPORT
+
+
+@contextmanager
+def reopened(folder: Path) -> Iterator[Finished]:
+    """A finished typewriter run, opened for further stages.
+
+    Raises:
+        ConfigError: no run is there, or one that is not aligned yet.
+    """
+    recorded = Run.read(folder)
+    missing = [name for name in READ_STAGES if not recorded.finished(name)]
     if missing:
         raise ConfigError(
             f"{folder}: {missing[0]} is not done; run `typika typewriter fit` with this folder "
             "as --out first"
         )
-    config = settings.build(TypewriterConfig, manifest["config"])
-    with Run.create(folder, config, facts={}) as run:
-        _write(run, config)
-    return folder / REPORT
+    config = settings.build(TypewriterConfig, recorded.manifest["config"])
+    with Run.reopen(folder) as run:
+        yield Finished(run, config)
 
 
 def write_report(typing: Typing) -> None:
     """The report stage of a run under way."""
-    _write(typing.run, typing.config)
+    _write(Finished(typing.run, typing.config))
 
 
-def _write(run: Run, config: TypewriterConfig) -> None:
+def _write(finished: Finished) -> None:
+    run = finished.run
     causes: dict[str, Any] = {name: run.output_digest(name) for name in READ_STAGES}
     if has_prototypes(run.folder):
         causes["atlas"] = ATLAS
 
     def compute() -> None:
         with one_thread():
-            inputs = Finished(run, config).inputs()
+            inputs = finished.inputs()
         write_typewriter(build_typewriter(inputs), run.path(REPORT))
         write_typewriter_sheets(inputs, run.path(FIGURES))
 

@@ -24,6 +24,9 @@ from typika.errors import ConfigError, DataError
 from typika.files import whole_folder, write_text
 from typika.tables import read_parquet, write_csv, write_parquet
 
+# Folders of a run; those of columns are inside of all but the first.
+INSTANCES, PROTOTYPES, COMPARISON = "instances", "prototypes", "comparison"
+ALLOGRAPHS, MEASURES = "allographs", "measures"
 INK, WEIGHT, ROWS, LETTERS = "ink.npy", "weight.npy", "instances.parquet", "letters.json"
 TENSORS, MEANING, TABLE = "prototypes.safetensors", "prototypes.json", "prototypes.parquet"
 
