@@ -327,3 +327,14 @@ def test_auc_counts_pairs_of_one_fold_and_halves_ties():
         evaluation.paired_auc(score, truth, fold) == 0.75
     )  # one pair right, one tied; the 9 meets nobody
     assert np.isnan(evaluation.paired_auc(score, truth, np.arange(5)))
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
+    p = np.array([0.04, 0.01, 0.03, 0.5])
+    np.testing.assert_allclose(evaluation.q_values(p), [0.16 / 3, 0.04, 0.16 / 3, 0.5])
+    assert (evaluation.q_values(p) >= p).all()
+
+
+def test_holms_correction_is_the_published_one() -> None:
+    found = evaluation.holm(np.array([0.01, np.nan, 0.04, 0.03]))
+    assert found == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)

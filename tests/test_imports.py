@@ -100,3 +100,12 @@ def test_the_two_miners_do_not_know_of_each_other() -> None:
         for path in (SOURCE / one).rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             assert other not in imported_rooms(tree), f"{path} imports {other}"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
+def test_what_stands_on_one_miner_does_not_lean_on_the_other(path: Path) -> None:
+    rooms = imported_rooms(ast.parse(path.read_text(encoding="utf-8")))
+    if room(path) in ("typewriter", "palaeography", "ciphers"):
+        assert "mining" not in rooms
+    if room(path) == "mining":
+        assert not rooms & {"typewriter", "palaeography", "ciphers"}

@@ -185,13 +185,36 @@ def correlation(first: Real[ndarray, "*shape"], second: Real[ndarray, "*shape"])
 
 def rank_correlation(first: Real[ndarray, " n"], second: Real[ndarray, " n"]) -> float:
     """Spearman's correlation: Pearson's of the ranks; nan below 3 items or where all are equal."""
-    return correlation(_ranks(first), _ranks(second)) if len(first) > 2 else float("nan")
+    if len(first) < 3:
+        return float("nan")
+    return correlation(average_ranks(first), average_ranks(second))
 
 
-def _ranks(values: Real[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Ranks from 1 on; equal values share the mean of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
+def average_ranks(values: Real[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+    """Ranks from 1 along the first axis; equal values share the mean of theirs."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values, axis=0), dtype=np.float64)
+
+
+def q_values(p: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """The false discovery rate at which each would be called (Benjamini, Hochberg 1995)."""
+    order = np.argsort(p)
+    raised = p[order] * len(p) / np.arange(1, len(p) + 1)
+    lowest = np.minimum.accumulate(raised[::-1])[::-1]
+    q = np.empty(len(p))
+    q[order] = np.minimum(lowest, 1.0)
+    return q
+
+
+def holm(p: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """p-values that hold for all of them together (Holm 1979); nan stay nan."""
+    found = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    raised = p[order] * np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return found
 
 
 def adjusted_rand(

@@ -80,12 +80,6 @@ def test_equal_scores_say_nothing() -> None:
     assert (found.p_family == 1).all()
 
 
-def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
-    p = np.array([0.04, 0.01, 0.03, 0.5])
-    np.testing.assert_allclose(tests.q_values(p), [0.16 / 3, 0.04, 0.16 / 3, 0.5])
-    assert (tests.q_values(p) >= p).all()
-
-
 def test_verdicts_follow_the_family_first() -> None:
     assert tests.verdict(0.05, 0.2, 0.05) == "significant"
     assert tests.verdict(0.06, 0.05, 0.05) == "suggestive"

@@ -7,7 +7,7 @@ import pytest
 from documents import documents
 from scipy import stats
 
-from typika.palaeography.graphs import deleted_t, graphs, holm, outliers
+from typika.palaeography.graphs import deleted_t, graphs, outliers
 
 
 def test_points_lie_at_their_distances_to_the_others_of_their_group() -> None:
@@ -84,8 +84,3 @@ def test_the_deleted_deviation_is_students() -> None:
     assert deleted_t(5.0, rest) == pytest.approx(stats.t.sf(2.5 / error, 3))
     assert deleted_t(5.0, rest, [np.array([7.0, 7.0])]) < deleted_t(5.0, rest)
     assert np.isnan(deleted_t(5.0, rest[:2]))
-
-
-def test_holms_correction_is_the_published_one() -> None:
-    found = holm(np.array([0.01, np.nan, 0.04, 0.03]))
-    assert found == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)

@@ -35,7 +35,7 @@ from typika.diffusion.denoiser import Denoiser
 from typika.diffusion.models import EmbeddedModel, Latents
 from typika.diffusion.schedule import Density, NoiseDesign, noise_design
 from typika.errors import ConfigError, DataError
-from typika.evaluation import wilson
+from typika.evaluation import q_values, wilson
 from typika.files import write_text
 from typika.mining import clusters, patches
 from typika.mining import significance as tests
@@ -522,7 +522,7 @@ def _test(
     best = statistic.argmax(axis=1)
     # Of an element by itself, over its windows: Bonferroni, or what holds for all elements.
     own = np.minimum(p.min(axis=1) * n_windows, family.min(axis=1))
-    q = tests.q_values(own)
+    q = q_values(own)
     for number, one in enumerate(found):
         where = np.flatnonzero(inside[:, best[number]])
         whole = float(family[number].min())

@@ -16,10 +16,9 @@ from numpy import ndarray
 
 from typika.diffusion.sampling import DrawConfig
 from typika.errors import ConfigError
-from typika.evaluation import Estimate, wilson
+from typika.evaluation import Estimate, q_values, wilson
 from typika.mining.clusters import ClusterConfig
 from typika.mining.confounds import Sample, forest_scores
-from typika.mining.significance import q_values
 
 Verdict = Literal["overdrawn", "underdrawn", "never drawn", "not shown"]
 VERDICTS: tuple[Verdict, ...] = ("overdrawn", "underdrawn", "never drawn", "not shown")

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from typika.collection.images import ImageCollection
 from typika.diffusion.denoiser import NULL
-from typika.evaluation import Bootstrap, Estimate, auc_interval, paired_auc, wilson
+from typika.evaluation import Bootstrap, Estimate, auc_interval, paired_auc, q_values, wilson
 from typika.mining import features
 from typika.mining import significance as tests
 from typika.mining.artefacts import ArtefactConfig, badges
@@ -411,7 +411,7 @@ def joined(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def _conclude(rows: list[dict[str, Any]], config: tests.SignificanceConfig) -> None:
     """Add q-values and verdicts, for which all clusters must be known."""
     tested = [row for row in rows if "p" in row]
-    q = tests.q_values(np.array([row["p"] for row in tested]))
+    q = q_values(np.array([row["p"] for row in tested]))
     for row, value in zip(tested, q.tolist(), strict=True):
         row["q"] = value
         row["verdict"] = tests.verdict(row["p_family"], value, config.alpha)

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
+from typika.evaluation import average_ranks
 
 Verdict = Literal["significant", "suggestive", "not shown", "not tested"]
 VERDICTS: tuple[Verdict, ...] = ("significant", "suggestive", "not shown", "not tested")
@@ -152,23 +153,6 @@ def _permuted(
         count = min(256, permutations - start)
         orders = np.argsort(generator.random((count, len(member))), axis=1)
         yield member[orders]
-
-
-def average_ranks(values: Float[ndarray, "u m"]) -> Float[ndarray, "u m"]:
-    """Ranks from 1 within each column; equal values share the mean of theirs."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values, axis=0), dtype=np.float64)
-
-
-def q_values(p: Float[ndarray, " m"]) -> Float[ndarray, " m"]:
-    """The false discovery rate at which each would be called (Benjamini, Hochberg 1995)."""
-    order = np.argsort(p)
-    raised = p[order] * len(p) / np.arange(1, len(p) + 1)
-    lowest = np.minimum.accumulate(raised[::-1])[::-1]
-    q = np.empty(len(p))
-    q[order] = np.minimum(lowest, 1.0)
-    return q
 
 
 def verdict(p_family: float, q: float, alpha: float) -> Verdict:

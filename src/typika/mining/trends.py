@@ -25,8 +25,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.errors import ConfigError
-from typika.evaluation import Bootstrap, Estimate
-from typika.mining.significance import q_values
+from typika.evaluation import Bootstrap, Estimate, q_values
 from typika.parallel import Advance, run_tasks
 
 Measure = Literal["area", "instances"]

@@ -17,7 +17,7 @@ import pyarrow as pa
 from jaxtyping import Int
 from numpy import ndarray
 
-from typika.mining.significance import q_values
+from typika.evaluation import q_values
 from typika.palaeography.allographs import Forms
 from typika.palaeography.records import Instances
 

@@ -19,8 +19,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import stats
 
-from typika.evaluation import Bootstrap
-from typika.mining.significance import q_values
+from typika.evaluation import Bootstrap, q_values
 from typika.palaeography import distances
 from typika.palaeography.comparison_records import DOCUMENT, INSTANCE, Differences, Spread
 from typika.palaeography.records import Instances, Letter

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy import stats
 
+from typika.evaluation import holm
 from typika.palaeography import distances
 from typika.palaeography.comparison_records import Graphs, Outliers
 from typika.palaeography.units import Means, Units
@@ -99,16 +100,6 @@ def deleted_t(
     square = sum(((own - own.mean()) ** 2).sum() for own in groups if len(own) > 1) / freedom
     error = np.sqrt(square * (1 + 1 / len(rest)))
     return float(stats.t.sf((value - rest.mean()) / max(error, 1e-9), freedom))
-
-
-def holm(p: Float[ndarray, " D"]) -> Float[ndarray, " D"]:
-    """p-values that hold for all of them together (Holm 1979); nan stay nan."""
-    found = np.full(len(p), np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    raised = p[order] * np.arange(len(order), 0, -1)
-    found[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from typika.evaluation import Bootstrap, Estimate
-from typika.mining.significance import average_ranks
+from typika.evaluation import Bootstrap, Estimate, average_ranks
 from typika.palaeography import dates
 from typika.palaeography.comparison_records import Seriation
 from typika.palaeography.trees import Apart, comparable, principal
