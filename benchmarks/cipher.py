@@ -13,13 +13,13 @@ from __future__ import annotations
 import re
 import textwrap
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 
 from benchmarks._cipher_texts import LEARNED, PASSAGES
-from benchmarks.record import Figure, Result, at_least
+from benchmarks.record import Result, Seeds, at_least
 from typika.ciphers.ciphertext import CipherText, of_signs
 from typika.ciphers.language import NGramModel, encoded
 from typika.ciphers.merging import MergingConfig
@@ -194,33 +194,20 @@ def measure(seed: int) -> Measured:
 
 def run(seeds: tuple[int, ...] = SEEDS) -> Result:
     with one_thread():
-        found = [measure(seed) for seed in seeds]
-    names = [one.name for one in fields(Measured)]
-    head = "| seed | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|"
-    rows = [
-        f"| {seed} | " + " | ".join(f"{getattr(one, name):.4g}" for name in names) + " |"
-        for seed, one in zip(seeds, found, strict=True)
-    ]
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(one, name) for one in found]))
-
-    def shown(name: str, unit: str = "%") -> Figure:
-        return Figure(
-            name=f"cipher-{name}", value=mean(name), unit=unit, target="-", met=None
-        )  # fmt: skip
-
-    unit = "% of the plaintext"
+        found = Seeds("cipher", {seed: measure(seed) for seed in seeds})
+    percent, unit = "%", "% of the plaintext"
+    bounds = ("frequency", "homophonic_frequency", "expectation", "unmerged", "in_context",
+              "one_to_one", "true_symbols")  # fmt: skip
+    worst = min(one.accuracy for one in found.of.values())
     return Result(
         figures=(
-            *(shown(name) for name in ("frequency", "homophonic_frequency", "expectation",
-                                       "unmerged", "in_context", "one_to_one", "true_symbols")),
-            shown("symbols", "symbols"), shown("homophonic_found", "symbols"),
-            shown("discovery_seconds", "CPU s"), shown("solving_seconds", "CPU s"),
-            at_least("cipher-homophonic-given", mean("homophonic_symbols"), 95, unit),
-            at_least("cipher-homophonic-rendered", mean("homophonic"), 95, unit),
-            at_least("cipher-worst", min(one.accuracy for one in found), 95, unit),
-            at_least("cipher", mean("accuracy"), 95, unit),
+            *(found.shown(name, percent) for name in bounds),
+            found.shown("symbols", "symbols"), found.shown("homophonic_found", "symbols"),
+            found.shown("discovery_seconds", "CPU s"), found.shown("solving_seconds", "CPU s"),
+            at_least("cipher-homophonic-given", found.mean("homophonic_symbols"), 95, unit),
+            at_least("cipher-homophonic-rendered", found.mean("homophonic"), 95, unit),
+            at_least("cipher-worst", worst, 95, unit),
+            at_least("cipher", found.mean("accuracy"), 95, unit),
         ),
-        notes=("\n".join([head, *rows]),),
+        notes=(found.table,),
     )  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -39,6 +40,36 @@ class Result:
 
     figures: Sequence[Figure]
     notes: Sequence[str] = field(default_factory=tuple)  # Markdown paragraphs or tables
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What was measured with each seed: records of numbers, all of one kind.
+
+    name: goes before the name of every figure.
+    """
+
+    name: str
+    of: Mapping[int, Any]
+
+    def mean(self, field: str) -> float:
+        return sum(getattr(one, field) for one in self.of.values()) / len(self.of)
+
+    def shown(self, field: str, unit: str) -> Figure:
+        """The mean of a field, held against nothing."""
+        name = f"{self.name}-{field}"
+        return Figure(name=name, value=self.mean(field), unit=unit, target="-", met=None)
+
+    @property
+    def table(self) -> str:
+        """A row for every seed, in Markdown."""
+        names = [one.name for one in fields(next(iter(self.of.values())))]
+        head = f"| seed | {' | '.join(names)} |\n" + "|---" * (len(names) + 1) + "|"
+        rows = [
+            f"| {seed} | " + " | ".join(f"{getattr(one, name):.4g}" for name in names) + " |"
+            for seed, one in self.of.items()
+        ]
+        return "\n".join([head, *rows])
 
 
 class Skip(Exception):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.record import Figure, Result, at_least, at_most
+from benchmarks.record import Result, Seeds, at_least, at_most
 from typika.collection.rendered_lines import ALPHABET, RenderedLine, Typeface, render_lines
 from typika.evaluation import intersection_over_union
 from typika.parallel import one_thread
@@ -146,35 +146,20 @@ def measure(seed: int) -> Measured:
 
 
 def run(seeds: tuple[int, ...] = SEEDS) -> Result:
-    with one_thread():
-        found = [measure(seed) for seed in seeds]
-    names = [one.name for one in fields(Measured)]
-    head = "| seed | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|"
-    rows = [
-        f"| {seed} | " + " | ".join(f"{getattr(one, name):.4g}" for name in names) + " |"
-        for seed, one in zip(seeds, found, strict=True)
-    ]
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(one, name) for one in found]))
-
-    def shown(name: str, unit: str) -> Figure:
-        return Figure(
-            name=f"typewriter-unsupervised-{name}", value=mean(name), unit=unit, target="-",
-            met=None,
-        )  # fmt: skip
-
-    worst = max(one.cer for one in found)
     own = "typewriter-unsupervised"
+    with one_thread():
+        found = Seeds(own, {seed: measure(seed) for seed in seeds})
+    worst = max(one.cer for one in found.of.values())
     return Result(
         figures=(
-            shown("cer_start", "%"), shown("cer_published", "%"), shown("cer_macro", "%"),
-            shown("purity", "share"), shown("missing", "characters"),
-            shown("seconds", "CPU s"), at_most(f"{own}-sprites", mean("sprites"), MOST, "sprites"),
-            at_least(f"{own}-ssim", mean("similarity"), 0.8, "SSIM"),
-            at_least(f"{own}-boxes", mean("overlap"), 0.95, "of IoU >= 0.5"),
+            found.shown("cer_start", "%"), found.shown("cer_published", "%"),
+            found.shown("cer_macro", "%"), found.shown("purity", "share"),
+            found.shown("missing", "characters"), found.shown("seconds", "CPU s"),
+            at_most(f"{own}-sprites", found.mean("sprites"), MOST, "sprites"),
+            at_least(f"{own}-ssim", found.mean("similarity"), 0.8, "SSIM"),
+            at_least(f"{own}-boxes", found.mean("overlap"), 0.95, "of IoU >= 0.5"),
             at_most(f"{own}-worst", worst, 5, "% CER, worst seed"),
-            at_most(own, mean("cer"), 5, "% CER"),
+            at_most(own, found.mean("cer"), 5, "% CER"),
         ),
-        notes=("\n".join([head, *rows]),),
+        notes=(found.table,),
     )  # fmt: skip

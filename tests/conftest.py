@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,19 +40,30 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def short_sighted_rival() -> Iterator[None]:
+    """Beside a tiny checkpoint the rival sees small images: its encoder would take longest."""
+    from typika.diffusion import stable_model
+    from typika.diffusion.embedded import EmbeddedConfig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stable_model, "RIVAL", EmbeddedConfig(sides=(96,)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, short_sighted_rival: None) -> Path:
     """A tiny Stable Diffusion that predicts ε; leave it as it is."""
     return tiny_diffusion.build(tmp_path_factory.mktemp("tiny") / "sd")
 
 
 @pytest.fixture(scope="session")
-def tiny_velocity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_velocity(tmp_path_factory: pytest.TempPathFactory, short_sighted_rival: None) -> Path:
     """The same weights, in a checkpoint that predicts v."""
     folder = tmp_path_factory.mktemp("velocity") / "sd"
     return tiny_diffusion.build(folder, prediction="v_prediction")
 
 
 @pytest.fixture(scope="session")
-def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory, short_sighted_rival: None) -> Path:
     """A tiny SDXL."""
     return tiny_diffusion.build(tmp_path_factory.mktemp("xl") / "sd", xl=True)

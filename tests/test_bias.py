@@ -28,6 +28,8 @@ SETTINGS = {
     "rival": {"width": 16, "least_steps": 5, "most_steps": 5},
     "score": {"n_others": 0, "n_draws": 4},
     "select": {"per_image": 3, "share": 0.8, "at_least": 1},
+    "cluster": {"n_starts": 6},
+    "confounds": {"n_trees": 8},
 }
 SIDES = ("left", "top", "right", "bottom")
 

@@ -26,6 +26,8 @@ TINY = {
               "least_steps": 6},
     "rival": {"width": 8, "epochs": 2.0, "least_steps": 6},
     "artefacts": {"images": 0},
+    "cluster": {"n_starts": 6},
+    "confounds": {"n_trees": 8},
     "significance": {"permutations": 99},
     "score": {"n_draws": 4},
     "select": {"at_least": 8, "controls": 2, "patch_size": 0.3},

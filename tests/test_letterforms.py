@@ -81,7 +81,7 @@ def test_what_is_not_there_is_said(run: Path, tmp_path: Path) -> None:
         typewriter.allographs(tmp_path)
     with pytest.raises(ConfigError, match="no such column"):
         typewriter.measure(run, "hand")
-    with pytest.raises(ConfigError, match="no instance of it"):
+    with pytest.raises(ConfigError, match="does not know it"):
         typewriter.allographs(run, ["€"])
     with pytest.raises(ConfigError, match="n_forms=9"):
         typewriter.allographs(run, ["e"], 9)

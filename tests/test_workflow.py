@@ -35,6 +35,8 @@ SMALL = {
     "rival": {"width": 16, "epochs": 4.0, "least_steps": 12},
     "select": {"at_least": 8, "controls": 4, "patch_size": 0.3},
     "artefacts": {"images": 2},
+    "cluster": {"n_starts": 6},
+    "confounds": {"n_trees": 8},
     "significance": {"permutations": 199},
     "report": {"sheets": False},
 }

@@ -112,10 +112,11 @@ SETTINGS = {
         "checkpoint_every": 16, "learning_rate": 1e-3, "feature_draws": 2, "held_out": 0.1,
     },
     "rival": {"width": 16, "epochs": 1.0, "least_steps": 10, "most_steps": 10},
-    "score": {"n_draws": 8, "pilot": 2},
+    "score": {"n_draws": 8, "pilot": 1},
     "select": {"patch_size": 0.3, "at_least": 10, "controls": 8},
-    "cluster": {"n_clusters": 4},
+    "cluster": {"n_clusters": 4, "n_starts": 6},
     "artefacts": {"images": 0},
+    "confounds": {"n_trees": 8},
     "significance": {"permutations": 99},
 }  # fmt: skip
 

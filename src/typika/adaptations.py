@@ -23,12 +23,18 @@ from typika.palaeography.adaptation import variances
 from typika.palaeography.groupings import Hierarchy, hierarchy, require_columns
 from typika.palaeography.instances import gather, sprites_of
 from typika.palaeography.prototypes import FEWEST, assemble
-from typika.palaeography.records import INSTANCES, PROTOTYPES, Instances, Prototypes
+from typika.palaeography.records import (
+    INSTANCES,
+    PROTOTYPES,
+    Instances,
+    Prototypes,
+    column_values,
+)
 from typika.palaeography.refinement import WHOLE, Shrinkage
 from typika.parallel import one_thread
 from typika.report.prototype_sheet import prototype_sheet
 from typika.run import Run, Stage
-from typika.tables import write_csv, write_parquet
+from typika.tables import write_table
 from typika.typewriter.adaptation import PublishedAdaptation, adapted
 from typika.typewriter.batches import Line
 from typika.typewriter.refitting import LOOKS
@@ -114,16 +120,23 @@ def adapt(
         if overwrite:
             _forget(finished.run, by)
         adapting = Adapting(finished, config, Path(metadata) if metadata else None)
+        for column in by:
+            column_values(adapting.columns, column)  # before what takes long
         adapting.gather()
         for column in by:
             adapting.make(column, by)
     return AdaptedRun(folder)
 
 
-def gathered(finished: Finished) -> Instances:
-    """The instances of a finished run that is open, made where there are none."""
+def gathered(finished: Finished, by: str | None = None) -> Instances:
+    """The instances of a finished run that is open, made where there are none.
+
+    by: a column that they must have. Raises ConfigError where lines have no such column.
+    """
     run = finished.run
     if not run.finished(INSTANCES) or not run.path(INSTANCES).is_dir():
+        if by is not None:
+            column_values(finished.table, by)  # before what takes long
         Adapting(finished, AdaptationConfig(), None).gather()
     return Instances.load(run.path(INSTANCES))
 
@@ -211,8 +224,7 @@ class Adapting:
             if self.config.method != "published":
                 columns = [level.by for level in levels.levels]
                 table = variances(shrinkage.fits, self.instances.letters, columns)
-                write_parquet(table, self.run.path(folder, VARIANCES))
-                write_csv(table, self.run.path(folder, VARIANCES).with_suffix(".csv"))
+                write_table(table, self.run.path(folder, VARIANCES))
             say(f"{by}: {len(made.groups)} groups, {len(made.letters)} letters")
 
         self.run.stage(Stage(name=folder, causes=causes, outputs=(folder,)), compute)

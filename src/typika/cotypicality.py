@@ -28,7 +28,7 @@ from typika.report.cotypicality_records import CotypicalInputs
 from typika.report.html import write_cotypical
 from typika.report.inputs import how_scored
 from typika.run import Run, Stage
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_table
 from typika.translation import PARALLEL, trained
 from typika.workflow import MiningRun, recorded
 
@@ -154,8 +154,7 @@ def _stages(record: Run, parallels: Parallels, config: CotypicalityConfig) -> No
     def group() -> None:
         sequences, clusters = numbers.group(parallels, numbers.choose(parallels), config)
         for name, table in (("sequences", sequences), ("clusters", clusters)):
-            write_parquet(table, folder / f"{name}.parquet")
-            write_csv(table, folder / f"{name}.csv")
+            write_table(table, folder / f"{name}.parquet")
 
     causes = {
         "score": record.output_digest("score"), "config": settings.as_values(config),

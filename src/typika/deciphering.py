@@ -42,7 +42,7 @@ from typika.errors import ConfigError, DataError
 from typika.files import whole_folder, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_csv, write_parquet, write_table
 from typika.typewriter import stages
 from typika.typewriter.batches import Line
 from typika.typewriter.discovery import NAMES, load_signs
@@ -165,13 +165,19 @@ def _model(language: str | Path | LanguageModel, config: DecipherConfig) -> Lang
         return language
     try:
         text = Path(language).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{language}: not a text in UTF-8 ({error}); pass --language FILE"
+    except OSError as error:
+        raise DataError(f"{language}: cannot be read ({error.strerror}); pass --language FILE"
                         ) from error  # fmt: skip
-    return NGramModel.learn(
-        text, order=config.solving.order, spaces=config.spaces, case=config.case,
-        diacritics=config.diacritics,
-    )  # fmt: skip
+    except UnicodeDecodeError as error:
+        raise DataError(f"{language}: not a text in UTF-8 ({error}); save it as UTF-8"
+                        ) from error  # fmt: skip
+    try:
+        return NGramModel.learn(
+            text, order=config.solving.order, spaces=config.spaces, case=config.case,
+            diacritics=config.diacritics,
+        )  # fmt: skip
+    except DataError as error:
+        raise DataError(f"{language}: {error}") from error
 
 
 def _find_symbols(run: Run, fitted: Run, config: DecipherConfig) -> None:
@@ -223,8 +229,7 @@ def _write_symbols(
         for one, place in zip(told.symbols, shown, strict=True)
     ]  # fmt: skip
     table = pa.Table.from_pylist(rows)
-    write_parquet(table, run.path(SYMBOLS))
-    write_csv(table, run.path("symbols.csv"))
+    write_table(table, run.path(SYMBOLS))
     write_parquet(
         token_table(text).replace_schema_metadata({"line_ids": json.dumps(text.line_ids)}),
         run.path(TOKENS),
@@ -362,5 +367,4 @@ def _write_plaintext(
     }
     for name, values in flat.items():
         table = table.append_column(name, pa.array(values))
-    write_parquet(table, run.path(LETTERS))
-    write_csv(table, run.path("letters.csv"))
+    write_table(table, run.path(LETTERS))

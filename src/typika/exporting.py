@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from typika import config as settings
+from typika.collection.lines import DOCUMENT
 from typika.collection.places import Place, places_of, read_places
 from typika.console import say, warn
 from typika.errors import ConfigError, DataError
@@ -139,8 +140,13 @@ class Aligned:
 
     @cached_property
     def suspects(self) -> tuple[Suspect, ...]:
-        """Transcriptions that may be wrong, held against all lines of the run."""
-        found = suspects(read_parquet(self.folder / stages.READINGS).to_pylist())
+        """Transcriptions that may be wrong, held against all lines of their document."""
+        lines = read_parquet(self.folder / stages.LINES)
+        document = {}
+        if DOCUMENT in lines.column_names:
+            names, documents = (lines[one].to_pylist() for one in ("line_id", DOCUMENT))
+            document = {n: str(of) for n, of in zip(names, documents, strict=True) if of}
+        found = suspects(read_parquet(self.folder / stages.READINGS).to_pylist(), document)
         return tuple(one for one in found if self.wanted is None or one.line_id in self.wanted)
 
     @cached_property

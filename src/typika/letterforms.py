@@ -18,7 +18,9 @@ from safetensors.numpy import load_file, save
 
 from typika import config as settings
 from typika.adaptations import gathered
+from typika.collection.lines import DOCUMENT
 from typika.console import say
+from typika.errors import ConfigError
 from typika.files import safe_name, whole_folder
 from typika.palaeography.allograph_tables import by_document, by_position
 from typika.palaeography.allographs import (
@@ -28,18 +30,18 @@ from typika.palaeography.allographs import (
     forms_table,
     instances_table,
 )
+from typika.palaeography.instances import letters_of
 from typika.palaeography.metrology import MetrologyConfig, measures
 from typika.palaeography.records import ALLOGRAPHS, INSTANCES, MEASURES, Instances
 from typika.parallel import one_thread
 from typika.report.allograph_sheet import allograph_sheet
 from typika.run import Stage
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_table
 from typika.typewriter.stages import CHARACTERS
-from typika.typewriting_report import reopened
+from typika.typewriting_report import Finished, reopened
 
 FORMS, OF_INSTANCES, POSITIONS, GROUPS = "forms", "instances", "positions", "groups"
 TENSORS, SHEET = "prototypes.safetensors", "sheet.png"
-DOCUMENT = "document"  # the column that forms are counted by where nothing else is said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ def allographs(
     """
     chosen = (config or LetterformsConfig()).allographs
     with reopened(Path(run)) as finished:
-        opened, instances = finished.run, gathered(finished)
+        _require_letters(finished, letters)
+        opened, instances = finished.run, gathered(finished, by)
         if by is None and DOCUMENT in instances.table.column_names:
             by = DOCUMENT
         causes = {
@@ -130,6 +133,16 @@ def allographs(
     return AllographRun(Path(run))
 
 
+def _require_letters(finished: Finished, letters: Sequence[str] | None) -> None:
+    """Raises ConfigError for a letter that the model has no sprite for."""
+    known = dict.fromkeys(letter.character for letter in letters_of(finished.trained))
+    for letter in letters or ():
+        if letter not in known:
+            raise ConfigError(
+                f"letter {letter!r}: the model does not know it; there are {' '.join(known)}"
+            )
+
+
 def measure(
     run: str | Path, by: str = DOCUMENT, *, config: LetterformsConfig | None = None
 ) -> pa.Table:
@@ -143,7 +156,7 @@ def measure(
     chosen = (config or LetterformsConfig()).measures
     name = f"{MEASURES}/{safe_name(by)}"
     with reopened(Path(run)) as finished:
-        opened, instances = finished.run, gathered(finished)
+        opened, instances = finished.run, gathered(finished, by)
         instances.groups(by)  # there is such a column
         causes = {
             INSTANCES: opened.output_digest(INSTANCES), "align": opened.output_digest("align"),
@@ -185,5 +198,4 @@ def _write_allographs(
 
 
 def _write_table(table: pa.Table, folder: Path, name: str) -> None:
-    write_parquet(table, folder / f"{name}.parquet")
-    write_csv(table, folder / f"{name}.csv")
+    write_table(table, folder / f"{name}.parquet")

@@ -35,7 +35,7 @@ from typika.report.localisation import build_evaluation, localisation_table
 from typika.report.localisation_records import EvaluationInputs, ShownMap
 from typika.report.outlines import sheet_files
 from typika.report.pictures import shrink
-from typika.tables import parquet_columns, read_parquet, write_csv, write_parquet
+from typika.tables import parquet_columns, read_parquet, write_table
 from typika.workflow import MiningRun
 
 PARTS_AT_ONCE = 8  # part files that a task reads
@@ -93,8 +93,7 @@ def evaluate(
         warn(note)
     table, page = localisation_table(inputs.figures), build_evaluation(inputs)
     sheets = sheet_files(inputs.shown, inputs.title)
-    write_parquet(table, folder / "localisation.parquet")
-    write_csv(table, folder / "localisation.csv")
+    write_table(table, folder / "localisation.parquet")
     for name, content in sheets.items():
         with whole_file(folder / name) as temporary:
             temporary.write_bytes(content)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from typika import config as settings
+from typika.collection.lines import DOCUMENT
 from typika.console import say, task
 from typika.errors import ConfigError
 from typika.files import safe_name
@@ -37,7 +38,6 @@ from typika.report.script_figures import write_comparison_sheets
 from typika.run import Run, Stage
 
 FIGURES = "figures"
-DOCUMENT = "document"  # column of documents
 DATES = ("date", "year")  # columns of dates: the first that there is
 MOST_GROUPS = 5  # that are held against each other, every one with every other, unasked
 MOST_TREES = 200  # resamplings behind the support of a branch

@@ -41,7 +41,7 @@ from typika.report.pictures import shrink
 from typika.report.trends import SHOWN_SIDE, build_trends, examples
 from typika.report.trends_records import Example, ShownPair, TrendsInputs
 from typika.run import Run, Stage
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_csv, write_parquet, write_table
 from typika.translation import PARALLEL
 from typika.workflow import MiningRun, recorded
 
@@ -230,8 +230,7 @@ def _stages(record: Run, work: Work) -> None:
     def count() -> None:
         found, never = measure(segmenting, read_parquet(folder / "segments.parquet"), work.config)
         found = found.replace_schema_metadata({NEVER: str(never)})
-        write_parquet(found, folder / "measures.parquet")
-        write_csv(found, folder / "measures.csv")
+        write_table(found, folder / "measures.parquet")
 
     causes = {"segment": record.output_digest("segment"), "instances": work.config.instances,
               "least area": work.config.least_area}  # fmt: skip
@@ -262,8 +261,7 @@ def _report(record: Run, work: Work) -> None:
         raise DataError(f"{work.config.segmenter}: finds no class in any image; choose another")
     found = find_trends(measured, work.config, work.seed, work.workers)
     tested = trend_table(found.trends)
-    write_parquet(tested, folder / "trends.parquet")
-    write_csv(tested, folder / "trends.csv")
+    write_table(tested, folder / "trends.parquet")
     notes = tuple(_notes(work, index))
     for note in notes:
         warn(note)

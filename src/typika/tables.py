@@ -31,6 +31,12 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary, compression="zstd", **options)
 
 
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet, and beside it as CSV for people and spreadsheets."""
+    write_parquet(table, path)
+    write_csv(table, path.with_suffix(".csv"))
+
+
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file."""
     return pq.ParquetFile(path).read(columns=columns)

@@ -44,6 +44,18 @@ def test_lines_that_are_all_alike_are_no_suspects() -> None:
     assert not any(one.reasons for one in found)
 
 
+def test_a_line_is_held_against_its_document() -> None:
+    table, hard = rows(n=40), rows(n=12)
+    for number, row in enumerate(hard):  # a document that is read worse throughout
+        row |= {"line_id": f"hard-{number}", "log_likelihood": -3.0 - 0.1 * (number % 5)}
+    both = [*table, *hard]
+    assert sum(bool(one.reasons) for one in suspects(both)) == 12
+    document = {row["line_id"]: row["line_id"].partition("-")[0] for row in hard}
+    assert not any(one.reasons for one in suspects(both, document))
+    few = dict(list(document.items())[:3])  # too few lines to be held against each other
+    assert sum(bool(one.reasons) for one in suspects(both, few)) == 12
+
+
 def test_a_transcription_that_does_not_fit_comes_before_all() -> None:
     table = rows(swapped=True)
     table[20]["aligned"] = False

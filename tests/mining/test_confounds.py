@@ -23,10 +23,7 @@ from typika.mining.confounds import (
     warnings,
 )
 
-
-@pytest.fixture(autouse=True)
-def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confounds, "TREES", 12)
+FEW_TREES = 12
 
 
 def sample_of(label: np.ndarray, group: np.ndarray | None = None, n_labels: int = 2) -> Sample:
@@ -68,7 +65,7 @@ def table_of(images: list[Image.Image], label: np.ndarray, columns=(), content=(
         image.save(buffer, "PNG")
         described.append(describe(image, header(buffer.getvalue())))
     families = {name: np.stack([one[name] for one in described]) for name in FAMILIES}
-    return confound_table(("a", "b"), sample_of(label), families, columns, content, seed=0)
+    return confound_table(("a", "b"), sample_of(label), families, columns, content, 0, FEW_TREES)
 
 
 def row_of(table: pa.Table, label: str, family: str) -> dict:
@@ -131,7 +128,7 @@ def test_columns_are_told_from_the_label_in_other_words(rng):
     columns = [Column("artist", artist.astype(float), named=True),
                Column("year", year.astype(float), named=False)]  # fmt: skip
     sample = sample_of(label, n_labels=3)
-    table = confound_table(("x", "y", "z"), sample, {}, columns, [0.9] * 3, seed=0)
+    table = confound_table(("x", "y", "z"), sample, {}, columns, [0.9] * 3, 0, FEW_TREES)
     assert row_of(table, "x", "metadata: artist")["explains"]
     assert not row_of(table, "x", "metadata: year")["explains"]
     assert row_of(table, "x", "metadata: year")["auc"] > 0.95

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import copy
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,16 @@ def test_a_table_of_other_lines_is_refused(trained: Trained, tmp_path: Path) -> 
 
 def test_sprites_are_in_the_order_of_letters(trained: Trained) -> None:
     found = sprites_of(trained)
-    assert len(found) == len(letters_of(trained.alphabet, 2)) == 4
+    assert len(found) == len(letters_of(trained)) == 4
     assert np.array_equal(found[2], trained.model.letters[2, 0].numpy())
+
+
+def test_sprites_that_are_not_in_use_are_no_letters(trained: Trained) -> None:
+    model = copy.deepcopy(trained.model)
+    model.use([1] * (model.n_symbols - 1) + [2])
+    found = letters_of(replace(trained, model=model))
+    assert found == (Letter("a"), Letter("b"), Letter("b", 1))
+    assert len(sprites_of(replace(trained, model=model))) == 3
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.15])

@@ -89,8 +89,8 @@ class NGramModel:
         alphabet = "".join(sorted(one for one, count in counts.items() if count >= fewest))
         if len(alphabet.strip()) < 2:
             raise DataError(
-                f"language: {len(letters)} letters, {len(alphabet)} of them different; give a "
-                "longer text of the language"
+                f"{len(letters)} letters, {len(alphabet)} of them different and not rare: too few "
+                "to learn a language from; give a longer text"
             )
         if order < 1 or len(alphabet) ** order > LARGEST_TABLE:
             raise ConfigError(

@@ -26,7 +26,7 @@ from PIL import Image
 from typika.collection._decode import Unreadable, decode_bytes, read_bytes
 from typika.collection._files import Skipped, natural_order
 from typika.collection._frame import Frame
-from typika.collection._line_columns import Metadata
+from typika.collection._line_columns import DOCUMENT, Metadata
 from typika.collection._line_records import Candidate, Cut, TextLine
 from typika.collection._line_scan import LAYOUTS, Source, read_lines
 from typika.collection._straighten import (
@@ -42,6 +42,7 @@ from typika.collection.alphabet import Alphabet
 from typika.errors import ConfigError, DataError
 
 __all__ = [
+    "DOCUMENT",
     "LAYOUTS",
     "Cut",
     "Frame",

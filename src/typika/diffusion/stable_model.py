@@ -50,6 +50,7 @@ from typika.diffusion.stable import (
 from typika.diffusion.training import OptimiserConfig, step_generator
 from typika.parallel import Advance, run_tasks
 
+RIVAL = EmbeddedConfig()  # the features that the built-in rival sees
 SCORED_AT_ONCE = {"cuda": 64, "mps": 8, "cpu": 8}  # noisy latents, where memory allows
 
 
@@ -124,7 +125,7 @@ class StableModel:
 
     @property
     def _rival(self) -> EmbeddedModel:
-        return EmbeddedModel(EmbeddedConfig(), OptimiserConfig(), self.seed)
+        return EmbeddedModel(RIVAL, OptimiserConfig(), self.seed)
 
     # --- encode ---
 

@@ -2,33 +2,37 @@
 
 Three signs are looked at in every transcribed line: how likely the writing is under the
 transcription, how much of the ink its drawing leaves unexplained, and how much is read otherwise.
-Each counts by how far it is from the median of all lines,
+Each counts by how far it is from the median of the lines of its document,
 
-    z = (x − median) / max(1.4826 MAD, least),
+    z = (x − median) / max(1.4826 MAD⁺, least),
 
-where MAD is the median absolute deviation: a robust z-score (Iglewicz and Hoaglin 1993), whose
-threshold of 3.5 is theirs too. A line ranks by the sum of its positive z.
+where MAD⁺ is the median distance of what is not below the median, since such signs have long
+tails above: a robust z-score (Iglewicz and Hoaglin 1993), whose threshold of 3.5 is theirs too.
+A line ranks by the sum of its positive z.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from typika.text_evaluation import align_texts
 
 UNUSUAL = 3.5  # of z, from which a sign is a reason
-NORMAL = 1.4826  # standard deviations of a normal distribution to its MAD
+NORMAL = 1.4826  # standard deviations of a normal distribution to its MAD, above as below
 # The least that a sign is taken to vary by, so that lines which are all alike are not suspects.
 LEAST_LIKELIHOOD = 0.02  # of the log-likelihood, per cell
 LEAST_RESIDUAL = 0.05  # of its median
 LEAST_ERROR = 0.05  # of the characters
+FEWEST = 10  # lines of a document that are held against each other alone
 MOST_DIFFERENCES = 20  # of one line, in the table
 DOES_NOT_FIT = "the transcription has more characters than the line has room for"
 UNLIKELY = "the writing is unlikely under the transcription"
@@ -61,18 +65,24 @@ class Suspect:
         return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def suspects(readings: Sequence[Mapping[str, Any]]) -> tuple[Suspect, ...]:
+def suspects(
+    readings: Sequence[Mapping[str, Any]], document: Mapping[str, str] | None = None
+) -> tuple[Suspect, ...]:
     """Every transcribed line, the most suspect first; of equals, as they come.
 
-    readings: rows of readings.parquet. Lines of a run that found signs of its own are not aligned
-    with their transcriptions, and none of them is a suspect.
+    readings: rows of readings.parquet. document: of a line its document, whose lines it is held
+    against where they are `FEWEST` or more; other lines are held against each other. Lines of a
+    run that found signs of its own are not aligned with their transcriptions, and none of them is
+    a suspect.
     """
     rows = [row for row in readings if row["text"] and row["character_error"] is not None]
     fits = np.array([bool(row["aligned"]) for row in rows], dtype=bool)
+    own = _grouped([(document or {}).get(row["line_id"], "") for row in rows])
+    unusual = partial(_unusual, fits=fits, group=own)
     signs = {
-        UNLIKELY: _unusual([-row["log_likelihood"] for row in rows], fits, LEAST_LIKELIHOOD),
-        UNEXPLAINED: _unusual([row["residual"] for row in rows], fits, None),
-        MISREAD: _unusual([row["character_error"] for row in rows], fits, LEAST_ERROR),
+        UNLIKELY: unusual([-row["log_likelihood"] for row in rows], LEAST_LIKELIHOOD),
+        UNEXPLAINED: unusual([row["residual"] for row in rows], None),
+        MISREAD: unusual([row["character_error"] for row in rows], LEAST_ERROR),
     }
     found = [
         _suspect(row, bool(fits[n]), {reason: float(z[n]) for reason, z in signs.items()})
@@ -110,12 +120,30 @@ def _suspect(row: Mapping[str, Any], fits: bool, signs: Mapping[str, float]) -> 
     )
 
 
-def _unusual(values: Sequence[float], fits: ndarray, least: float | None) -> Float[ndarray, " n"]:
-    """The z of each value, held against those of the lines that fit."""
+def _grouped(names: Sequence[str]) -> Int[ndarray, " n"]:
+    """Of each line the number of its group; 0 is that of all whose own would be too small."""
+    count = Counter(names)
+    large = sorted(name for name in count if name and count[name] >= FEWEST)
+    return np.array([large.index(name) + 1 if name in large else 0 for name in names], np.int64)
+
+
+def _unusual(
+    values: Sequence[float],
+    least: float | None,
+    *,
+    fits: Bool[ndarray, " n"],
+    group: Int[ndarray, " n"],
+) -> Float[ndarray, " n"]:
+    """The z of each value, held against those of the lines of its group that fit."""
     found = np.asarray(values, dtype=np.float64)
-    if not fits.any():
-        return np.zeros(len(found))
-    centre = float(np.median(found[fits]))
-    spread = NORMAL * float(np.median(np.abs(found[fits] - centre)))
-    floor = max(LEAST_RESIDUAL * abs(centre), 1e-9) if least is None else least
-    return (found - centre) / max(spread, floor)
+    z = np.zeros(len(found))
+    for one in np.unique(group):
+        own = group == one
+        held = found[own & fits]
+        if not len(held):
+            continue
+        centre = float(np.median(held))
+        spread = NORMAL * float(np.median(held[held >= centre] - centre))
+        floor = max(LEAST_RESIDUAL * abs(centre), 1e-9) if least is None else least
+        z[own] = (found[own] - centre) / max(spread, floor)
+    return z

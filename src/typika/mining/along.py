@@ -46,7 +46,7 @@ from typika.mining.scoring import density, pilot_densities, scored_together
 from typika.mining.stages import compared, fitted_to, original_pixels, patch_features, thumbnails
 from typika.mining.typicality import context_gains
 from typika.parallel import Advance, one_thread, run_tasks
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_parquet, write_table
 
 STRETCHES = 10  # of a number's axis
 PRESENT = 0.25  # share of an element's own images that match it less well than what counts
@@ -331,8 +331,7 @@ def mine_elements(along: Along) -> None:
     order = {element: place for place, element in enumerate(table.column("element").to_pylist())}
     number = [order.get(one, clusters.LOOSE) for one in found.assignment.tolist()]
     table = table.set_column(0, "element", pa.array(range(len(table)), pa.int32()))
-    write_parquet(table, mining.folder / "elements.parquet")
-    write_csv(table, mining.folder / "elements.csv")
+    write_table(table, mining.folder / "elements.parquet")
     _write_patches(along, chosen, number, found.distance, profiles[typical])
 
 
@@ -560,8 +559,7 @@ def _write_patches(
     }
     own = {name: images[name] for name in images.column_names if name not in columns}
     table = pa.table({**columns, **own})
-    write_parquet(table, mining.folder / "patches.parquet")
-    write_csv(table, mining.folder / "patches.csv")
+    write_table(table, mining.folder / "patches.parquet")
 
 
 def element_patches(folder: Path) -> pa.Table:

@@ -28,7 +28,7 @@ from typika.mining.confounds import describe_images
 from typika.mining.pipeline import Mining, training_images
 from typika.mining.scoring import score
 from typika.parallel import one_thread, run_tasks
-from typika.tables import write_csv, write_parquet
+from typika.tables import write_table
 
 REAL = 0  # the origin of real images
 SIDES = ("real", "generated")
@@ -345,8 +345,7 @@ def compare(sides: Sides) -> None:
         "members": member_table(pool, shared, sides),
     }
     for name, table in tables.items():
-        write_parquet(table, sides.generated.folder / f"{name}.parquet")
-        write_csv(table, sides.generated.folder / f"{name}.csv")
+        write_table(table, sides.generated.folder / f"{name}.parquet")
 
 
 def cluster_table(pool: Pool, shared: Sequence[Shared], sides: Sides) -> pa.Table:

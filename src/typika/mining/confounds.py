@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
 
 FOLDS = 5
-TREES = 50
 LEAF = 5  # images; smaller leaves make single images speak
 TOGETHER = "together"  # every family but the metadata at once
 SAYS_THE_SAME = "says the same as the label"  # the note of such a column
@@ -70,10 +70,13 @@ class ConfoundConfig:
     """The confounding check."""
 
     at_most: int = 5000  # images looked at; a seeded sample of more
+    n_trees: int = 50  # of each forest that tries to tell the labels
 
     def __post_init__(self) -> None:
         if self.at_most < 0:
             raise ConfigError(f"at_most={self.at_most}: need 0 (no check) or more images")
+        if self.n_trees < 1:
+            raise ConfigError(f"n_trees={self.n_trees}: need at least 1")
 
 
 # --- probes: images in, a score of every label out -----------------------------------------------
@@ -110,7 +113,7 @@ class Sample:
 
 
 def forest_scores(
-    numbers: Float[ndarray, "n d"], sample: Sample, seed: int
+    numbers: Float[ndarray, "n d"], sample: Sample, seed: int, n_trees: int = 50
 ) -> Float[ndarray, "n l"]:
     """Out-of-fold share of the votes that each label gets from a forest of random trees.
 
@@ -131,7 +134,11 @@ def forest_scores(
             if not learnt.any():
                 continue
             forest = ExtraTreesClassifier(
-                TREES, min_samples_leaf=LEAF, class_weight="balanced", random_state=seed, n_jobs=1
+                n_trees,
+                min_samples_leaf=LEAF,
+                class_weight="balanced",
+                random_state=seed,
+                n_jobs=1,
             )
             forest.fit(numbers[image[learnt]], label[learnt])
             own = np.flatnonzero(sample.fold == fold)
@@ -247,16 +254,18 @@ def confound_table(
     columns: Sequence[Column],
     content: Sequence[float | None],
     seed: int,
+    n_trees: int = 50,
 ) -> pa.Table:
     """One row per label and family (`CONFOUNDS`): families first, then metadata columns.
 
     content: of each label the AUC of the content model, None where unknown. A column that says
     the same as the label is in the table with a note and explains nothing.
     """
-    scores = {name: forest_scores(numbers, sample, seed) for name, numbers in families.items()}
+    told = partial(forest_scores, sample=sample, seed=seed, n_trees=n_trees)
+    scores = {name: told(numbers) for name, numbers in families.items()}
     if len(families) > 1:
         joined = np.concatenate(list(families.values()), axis=1)
-        scores[TOGETHER] = forest_scores(joined, sample, seed)
+        scores[TOGETHER] = told(joined)
     notes = {}
     for column in columns:
         name = METADATA + column.name
@@ -264,7 +273,7 @@ def confound_table(
             scores[name] = value_scores(column.values.astype(np.int64), sample)
         else:
             filled = np.nan_to_num(column.values, nan=np.nanmin(column.values) - 1)
-            scores[name] = forest_scores(filled[:, None], sample, seed)
+            scores[name] = told(filled[:, None])
         if says_the_same(column, sample.truth):
             notes[name] = SAYS_THE_SAME
     rows = []
@@ -373,7 +382,9 @@ def confounds(
     families = describe_images(collection, rows, mining.workers)
     columns = metadata_columns(_metadata(collection, mining.config.collection.label, rows))
     content = content_auc(mining, collection)
-    return confound_table(collection.labels, sample, families, columns, content, seed)
+    return confound_table(
+        collection.labels, sample, families, columns, content, seed, config.n_trees
+    )
 
 
 def distinct_images(

@@ -48,7 +48,7 @@ from typika.mining.scoring import (
 from typika.mining.typicality import context_gains
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.run import Run, Stage
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_table
 
 PILOT = 64  # images from which the mean of every context is taken
 SELECTIONS = ("typical", "random")
@@ -377,8 +377,7 @@ def choose_and_group(job: Contrasting) -> None:
     numbers = np.array(grouping.clusters["label"].to_pylist()).astype(int)
     groups = _named(grouping.clusters.drop_columns(["label"]), numbers, job)
     for name, one in (("patches", table), ("clusters", groups)):
-        write_parquet(one, job.folder / f"{name}.parquet")
-        write_csv(one, job.folder / f"{name}.csv")
+        write_table(one, job.folder / f"{name}.parquet")
 
 
 def _named(table: pa.Table, contrast: Int[ndarray, " n"], job: Contrasting) -> pa.Table:

@@ -24,7 +24,7 @@ from typika.mining.artefacts import ArtefactConfig, badges
 from typika.mining.confounds import confounds
 from typika.mining.stages import feature_grids, rows_of
 from typika.parallel import Advance, one_thread, run_tasks
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_table
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
@@ -92,8 +92,7 @@ def gather(mining: Mining) -> None:
         told = confounds(mining, collection, mining.config.confounds)
         flawed = badges(mining, collection, patches, clusters, _affordable(mining))
     for name, found in {"verdicts": table, "badges": flawed, "confounds": told}.items():
-        write_parquet(found, mining.folder / f"{name}.parquet")
-        write_csv(found, mining.folder / f"{name}.csv")
+        write_table(found, mining.folder / f"{name}.parquet")
 
 
 def _affordable(mining: Mining) -> ArtefactConfig:

@@ -22,7 +22,7 @@ from typika.mining.scores import ScoredMaps
 from typika.mining.significance import Background
 from typika.mining.stages import feature_grids, fitted_to, thumbnails
 from typika.parallel import Advance, one_thread, run_tasks
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_parquet, write_table
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
@@ -70,8 +70,7 @@ def find(mining: Mining) -> None:
                 summaries.append(one)
                 members += own
     table = pa.Table.from_pylist(summaries, schema=RARE)
-    write_parquet(table, mining.folder / "rare.parquet")
-    write_csv(table, mining.folder / "rare.csv")
+    write_table(table, mining.folder / "rare.parquet")
     patches = pa.Table.from_pylist(members, schema=MEMBERS)
     images = collection.table.take(patches["row"]).select(["image_id", "file_name"])
     for name in images.column_names:

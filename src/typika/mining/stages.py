@@ -24,7 +24,7 @@ from typika.mining import clusters, features, patches
 from typika.mining.masks import Mask, MaskText
 from typika.mining.scores import ScoredMaps, mined_parts, read_maps, score_path
 from typika.parallel import Advance, one_thread, run_tasks
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_parquet, write_table
 
 if TYPE_CHECKING:
     from typika.baselines.doersch_maps import Detected
@@ -269,10 +269,8 @@ def cluster(mining: Mining) -> None:
     places = np.full((len(selected), 2), np.nan)
     places[typical] = clusters.layout(grouping.vectors[typical], mining.config.seed)
     table = patch_table(mining, collection, selected, grouping, places)
-    write_parquet(table, mining.folder / "patches.parquet")
-    write_csv(table, mining.folder / "patches.csv")
-    write_parquet(grouping.clusters, mining.folder / "clusters.parquet")
-    write_csv(grouping.clusters, mining.folder / "clusters.csv")
+    write_table(table, mining.folder / "patches.parquet")
+    write_table(grouping.clusters, mining.folder / "clusters.parquet")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save
 
 from typika.files import whole_folder, write_text
 from typika.palaeography.records import Letter
-from typika.tables import write_csv, write_parquet
+from typika.tables import write_table
 
 TENSORS, MEANING = "comparison.safetensors", "comparison.json"
 DOCUMENT, INSTANCE = "document", "instance"  # what varies independently
@@ -373,8 +373,7 @@ class Comparison:
             (temporary / TENSORS).write_bytes(save(tensors))
             write_text(temporary / MEANING, json.dumps(meaning, ensure_ascii=False) + "\n")
             for name, table in self.tables().items():
-                write_parquet(table, temporary / f"{name}.parquet")
-                write_csv(table, temporary / f"{name}.csv")
+                write_table(table, temporary / f"{name}.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> Comparison:

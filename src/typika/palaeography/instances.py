@@ -32,17 +32,25 @@ KEPT = ("place", "character", "confidence", "left", "top", "right", "bottom", "p
 SEEN = ("log_scale_x", "log_scale_y", "strength")  # what the model says of how it is drawn
 
 
-def letters_of(alphabet: Alphabet, forms: int) -> tuple[Letter, ...]:
-    """The letters that a typewriter types, in alphabetical order; a space is none."""
-    characters = [one for n, one in enumerate(alphabet.symbols) if n != alphabet.space]
-    return tuple(sorted(Letter(one, form) for one in characters for form in range(forms)))
+def letters_of(trained: Trained) -> tuple[Letter, ...]:
+    """The letters that a typewriter types, in alphabetical order; a space is none.
+
+    A letter has as many forms as it has sprites in use.
+    """
+    symbols, space = trained.alphabet.symbols, trained.alphabet.space
+    forms = trained.model.forms or (trained.model.letters.shape[1],) * len(symbols)
+    return tuple(sorted(
+        Letter(one, form)
+        for n, one in enumerate(symbols) if n != space
+        for form in range(forms[n])
+    ))  # fmt: skip
 
 
 def sprites_of(trained: Trained) -> Float[ndarray, "K h w"]:
     """The model's own sprites, in the order of `letters_of`."""
     sprites = trained.model.letters.detach().cpu().numpy()
     place = {symbol: n for n, symbol in enumerate(trained.alphabet.symbols)}
-    letters = letters_of(trained.alphabet, sprites.shape[1])
+    letters = letters_of(trained)
     return np.stack([sprites[place[one.character], one.form] for one in letters])
 
 
@@ -64,7 +72,7 @@ def gather(
         DataError: `characters` is not of these lines.
     """
     table = _rows(characters, [line.line_id for line in lines], trained.alphabet)
-    letters = letters_of(trained.alphabet, trained.model.letters.shape[1])
+    letters = letters_of(trained)
     height, width = trained.model.letters.shape[2:]
     shape, done = (table.num_rows, height, width), 0
     letter, seen = np.zeros(len(table), np.int64), np.zeros((len(table), len(SEEN)))

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save
 
 from typika.errors import ConfigError, DataError
 from typika.files import whole_folder, write_text
-from typika.tables import read_parquet, write_csv, write_parquet
+from typika.tables import read_parquet, write_parquet, write_table
 
 # Folders of a run; those of columns are inside of all but the first.
 INSTANCES, PROTOTYPES, COMPARISON = "instances", "prototypes", "comparison"
@@ -87,13 +87,8 @@ class Instances:
         Raises:
             ConfigError: there is no such column, or it is empty everywhere.
         """
-        if by not in self.table.column_names:
-            known = ", ".join(self.table.column_names)
-            raise ConfigError(f"by={by!r}: the lines have no such column; there are {known}")
-        values = [value or "" for value in self.table[by].to_pylist()]
+        values = column_values(self.table, by)
         names = tuple(sorted(set(values) - {""}))
-        if not names:
-            raise ConfigError(f"by={by!r}: this column is empty for every line")
         numbers = {name: number for number, name in enumerate(names)}
         return names, np.array([numbers.get(value, -1) for value in values], dtype=np.int64)
 
@@ -125,6 +120,21 @@ class Instances:
             table=table.drop_columns(["letter"]),
             height=meaning["height"],
         )
+
+
+def column_values(table: pa.Table, by: str) -> list[str]:
+    """What a column says of each row; "" for nothing.
+
+    Raises:
+        ConfigError: there is no such column, or it is empty everywhere.
+    """
+    if by not in table.column_names:
+        known = ", ".join(table.column_names)
+        raise ConfigError(f"by={by!r}: the lines have no such column; there are {known}")
+    values = [value or "" for value in table[by].to_pylist()]
+    if not any(values):
+        raise ConfigError(f"by={by!r}: this column is empty for every line")
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +209,7 @@ class Prototypes:
         with whole_folder(folder) as temporary:
             (temporary / TENSORS).write_bytes(save(tensors))
             write_text(temporary / MEANING, json.dumps(meaning, ensure_ascii=False) + "\n")
-            write_parquet(self.table(), temporary / TABLE)
-            write_csv(self.table(), (temporary / TABLE).with_suffix(".csv"))
+            write_table(self.table(), temporary / TABLE)
 
     @classmethod
     def load(cls, folder: Path) -> Prototypes:

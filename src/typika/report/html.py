@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -35,7 +35,8 @@ from typika.report.trends_records import TrendsPage
 from typika.report.typewriter_records import TypewriterPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
-ATLAS_SCRIPTS = ("atlas.js", "atlas_matrix.js", "atlas_pair.js", "atlas_graphs.js",
+REPORT_SCRIPTS = ("theme.js", "report.js")
+ATLAS_SCRIPTS = ("theme.js", "atlas.js", "atlas_matrix.js", "atlas_pair.js", "atlas_graphs.js",
                  "atlas_comparison.js")  # fmt: skip
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -64,17 +65,15 @@ def _write(text: str, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The whole HTML text of a report."""
-    style, script = _text("report.css"), _text("report.js")
     return _rendered(
         "report.html",
+        ("report.css",),
+        REPORT_SCRIPTS,
         page=page,
         about=page.facts,
         lead=page.summary,
         notes=page.facts.warnings,
         facts=page.facts,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
         data=safe_json(_page_data(page)),
         images=safe_json([_image_data(image) for image in page.images]),
     )
@@ -157,18 +156,8 @@ def write_typewriter(page: TypewriterPage, path: Path) -> None:
 
 def render_typewriter(page: TypewriterPage) -> str:
     """The whole HTML text of a typewriter; its script only orders and moves the focus."""
-    style = "".join(map(_text, ("report.css", "compare.css", "typewriter.css")))
-    script = _text("typewriter.js")
-    return _rendered(
-        "typewriter.html",
-        page=page,
-        about=page,
-        lead=page.lead,
-        notes=page.notes,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-    )
+    styles = ("report.css", "compare.css", "typewriter.css")
+    return _rendered("typewriter.html", styles, ("typewriter.js",), **_frame(page))
 
 
 def write_atlas(page: AtlasPage, path: Path) -> None:
@@ -178,17 +167,11 @@ def write_atlas(page: AtlasPage, path: Path) -> None:
 
 def render_atlas(page: AtlasPage) -> str:
     """The whole HTML text of an atlas of prototypes."""
-    style = "".join(map(_text, ("report.css", "compare.css", "atlas.css")))
-    script = "".join(map(_text, ATLAS_SCRIPTS))
     return _rendered(
         "atlas.html",
-        page=page,
-        about=page,
-        lead=page.lead,
-        notes=page.notes,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
+        ("report.css", "compare.css", "atlas.css"),
+        ATLAS_SCRIPTS,
+        **_frame(page),
         data=safe_json(plain(replace(page, pictures=(), facts={}))),
         pictures=safe_json(page.pictures),
     )
@@ -196,19 +179,20 @@ def render_atlas(page: AtlasPage) -> str:
 
 def _without_script(page: Any, name: str, *styles: str) -> str:
     """The HTML text of a page that needs no script; `styles` come after those of the report."""
-    style = "".join(map(_text, ("report.css", *styles)))
-    return _rendered(
-        name,
-        page=page,
-        about=page,
-        lead=page.lead,
-        notes=page.notes,
-        style=Markup(style),
-        policy=_policy(style),
-    )
+    return _rendered(name, ("report.css", *styles), **_frame(page))
 
 
-def _rendered(name: str, **values: Any) -> str:
+def _frame(page: Any) -> dict[str, Any]:
+    """What the frame of a page shows, where the page itself holds it."""
+    return {"page": page, "about": page, "lead": page.lead, "notes": page.notes}
+
+
+def _rendered(name: str, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:
+    """A template with its styles and scripts in it, and the policy that allows just these."""
+    style, script = "".join(map(_text, styles)), "".join(map(_text, scripts))
+    values |= {"style": Markup(style), "policy": _policy(style, script)}
+    if script:
+        values["script"] = Markup(script)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,

@@ -26,11 +26,12 @@ def take_up(
     model.load_state_dict({name: tensors[f"weight/{name}"] for name in model.state_dict()})
     for name, value in model.named_parameters():
         kept = {moment: tensors.get(f"{moment}/{name}") for moment in MOMENTS}
-        optimiser.state[value] = {
+        moments = {
             # The count of steps stays on the CPU, where the optimiser keeps it.
             moment: found if moment == "step" else found.to(value.device)
             for moment, found in kept.items()
             if found is not None
         }
-        if not optimiser.state[value]:
-            del optimiser.state[value]
+        optimiser.state.pop(value, None)
+        if moments:
+            optimiser.state[value] = moments

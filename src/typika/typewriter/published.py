@@ -160,6 +160,11 @@ class PublishedTypewriter(nn.Module):
         return STRIDE
 
     @property
+    def forms(self) -> tuple[int, ...]:
+        """Every sprite is in use."""
+        return ()
+
+    @property
     def letters(self) -> Float[Tensor, "K L h w"]:
         """The sprites by character and allograph."""
         sprites = self.sprites()

@@ -91,6 +91,10 @@ class Redraws(Protocol):
     def letters(self) -> Float[Tensor, "K L h w"]:
         """The sprites of each symbol, ink in [0, 1]."""
 
+    @property
+    def forms(self) -> tuple[int, ...]:
+        """Of each symbol how many of its sprites are in use, the first ones; empty: all."""
+
     def read(self, batch: LineBatch) -> Reading:
         """What stands in every cell, without drawing anything."""
 

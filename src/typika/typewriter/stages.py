@@ -28,7 +28,7 @@ from typika.devices import named_device
 from typika.files import text_digest, write_text
 from typika.parallel import one_thread
 from typika.run import Run, Stage
-from typika.tables import write_csv, write_parquet
+from typika.tables import write_csv, write_parquet, write_table
 from typika.text_evaluation import error_rate
 from typika.typewriter.alphabet import Alphabet, name_characters, order_shown
 from typika.typewriter.batches import Line
@@ -304,8 +304,7 @@ def write_alignments(
         advance(1)
     write_parquet(pa.Table.from_pylist(readings, READING_SCHEMA), run.path(READINGS))
     table = pa.Table.from_pylist(characters, CHARACTER_SCHEMA)
-    write_parquet(table, run.path(CHARACTERS))
-    write_csv(table, run.path("characters.csv"))
+    write_table(table, run.path(CHARACTERS))
 
 
 READING_SCHEMA = pa.schema([

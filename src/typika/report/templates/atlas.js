@@ -222,20 +222,3 @@ function madeTable(title, name, columns, rows) {
   const numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number"));
   return dataTable({ title, name, columns, numeric, rows, total: rows.length });
 }
-
-// -------------------------------------------------------------------------------------- theme
-
-function setUpTheme() {
-  // Some browsers forbid storage under file://; the choice then lasts as long as the page.
-  const store = { get: () => { try { return localStorage.getItem("typika-theme"); } catch { return null; } },
-    set: (value) => { try { localStorage.setItem("typika-theme", value); } catch { /* see above */ } } };
-  const root = document.documentElement;
-  const saved = store.get();
-  if (saved === "dark" || saved === "light") root.dataset.theme = saved;
-  byId("theme").addEventListener("click", () => {
-    const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-    const next = (root.dataset.theme || system) === "dark" ? "light" : "dark";
-    root.dataset.theme = next;
-    store.set(next);
-  });
-}

@@ -54,25 +54,6 @@
   const describe = (patch) => `Patch of ${short(patch.file, 60)}, ${short(labelName(patch.label), 60)}, ` +
     `${kindOf(patch)}, typicality ${number(patch.typicality)}`;
 
-  // ------------------------------------------------------------------------------ theme
-
-  function setUpTheme() {
-    // Some browsers forbid storage under file://; the choice then lasts as long as the page.
-    const store = { get: () => { try { return localStorage.getItem("typika-theme"); } catch { return null; } },
-      set: (value) => { try { localStorage.setItem("typika-theme", value); } catch { /* see above */ } } };
-    const root = document.documentElement;
-    const saved = store.get();
-    if (saved === "dark" || saved === "light") root.dataset.theme = saved;
-    byId("theme").addEventListener("click", () => {
-      const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-      const next = (root.dataset.theme || system) === "dark" ? "light" : "dark";
-      root.dataset.theme = next;
-      store.set(next);
-      atlas.draw();
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => atlas.draw());
-  }
-
   // ------------------------------------------------------------------------------ clusters
 
   const view = { label: 0, beside: null, words: [], least: -Infinity, size: 1, sort: "typicality", only: "" };
@@ -760,7 +741,7 @@
   setUpToolbar();
   setUpViewer();
   setUpMap();
-  setUpTheme();
+  setUpTheme(() => atlas.draw());
   if (page.labels.length) select(0, false);
   addEventListener("beforeprint", fillAll);
   matchMedia("print").addEventListener("change", (event) => { if (event.matches) fillAll(); });
