@@ -87,7 +87,7 @@ def test_how_many_are_scored_at_once_changes_nothing(
 ) -> None:
     other = cluster(images, tmp_path / "run", tiny, model={"scored_at_once": 3})
     for one, two in zip(maps(done), maps(other), strict=True):
-        assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
+        assert_allclose(one, two, atol=3e-5 * np.abs(one).max())
 
 
 class Killed(BaseException):
@@ -149,6 +149,7 @@ RACE = {"n_draws": 32, "design": "stratified", "racing": 0.02}
 FEW = {"share": 0.05, "at_least": 2, "at_most": 4, "per_image": 2, "patch_size": 0.3}
 
 
+@pytest.mark.slow
 def test_racing_spends_draws_where_it_is_open_who_is_chosen(
     images: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +179,7 @@ def test_racing_spends_draws_where_it_is_open_who_is_chosen(
         assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
 
 
+@pytest.mark.slow
 def test_a_race_killed_in_the_middle_ends_the_same(
     images: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +213,7 @@ def test_two_ranks_make_the_run_that_one_makes(
                "2", "-m", "typika", "cluster", str(images), "--recipe",
                str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "run"), "--device", "cpu",
                "--workers", "1"]  # fmt: skip
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("done in") == 1  # only the leader speaks
     one, two = (read_parquet(folder / "collection.parquet") for folder in (done, tmp_path / "run"))
@@ -230,6 +232,7 @@ def test_other_labels_are_compared_on_demand(images: Path, tiny: Path, tmp_path:
     assert set(table["predicted"].to_pylist()) <= {0, 1}
 
 
+@pytest.mark.slow
 def test_the_published_settings_run(images: Path, tiny: Path, tmp_path: Path) -> None:
     values = tiny_diffusion.settings(tiny, finetune="none", posterior="sample")
     del values["score"]
@@ -239,6 +242,7 @@ def test_the_published_settings_run(images: Path, tiny: Path, tmp_path: Path) ->
     assert read_parquet(tmp_path / "run" / "patches.parquet").num_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tiny_velocity", "tiny_xl"])
 def test_other_families_run(
     images: Path, kind: str, tmp_path: Path, request: pytest.FixtureRequest

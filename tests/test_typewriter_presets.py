@@ -255,7 +255,7 @@ def test_two_ranks_learn_nearly_what_one_does(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
          str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parent)],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120,
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=900,
     )  # fmt: skip
     _, alphabet = rendered(4)
     starts = {"typika": ModelConfig(height=32, stride=8),

@@ -86,10 +86,12 @@ def test_rare_elements_are_listed_apart(run: MiningRun) -> None:
     assert page.count('class="rare-strip"') == len(groups)
 
 
-def test_rare_elements_can_be_left_alone(photos: Path, tmp_path: Path) -> None:
-    run = mine(photos, tmp_path / "run", config=small(rare={"shown": 0}), workers=1)
-    assert len(read_parquet(run.folder / "rare.parquet")) == 0
-    assert "Rare but consistent" not in run.report.read_text()
+def test_rare_elements_can_be_left_alone(run: MiningRun, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    without = small(rare={"shown": 0})
+    again = mine(photos, tmp_path / "run", config=without, workers=1, overwrite=True)
+    assert len(read_parquet(again.folder / "rare.parquet")) == 0
+    assert "Rare but consistent" not in again.report.read_text()
 
 
 def test_the_tables_hold_what_they_promise(run: MiningRun) -> None:

@@ -317,7 +317,7 @@ def test_two_ranks_learn_what_one_does(tiny: Path, tmp_path: Path, whole: Finetu
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port",
          "0", "--standalone", str(script), str(tmp_path), str(tiny), tests],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300,
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=900,
     )  # fmt: skip
     both = job(tmp_path, tiny)
     assert_allclose([row["loss"] for row in both.run()], [row["loss"] for row in whole.run()],

@@ -344,7 +344,7 @@ def test_two_ranks_learn_what_one_does(tiny: Path, tmp_path: Path, kind: str) ->
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port",
          "0", "--standalone", str(script), *map(str, arguments)],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300,
+        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=900,
     )  # fmt: skip
     for name, value in learned(alone, tmp_path / "both").items():
         assert_allclose(value, learned(alone, tmp_path / "alone")[name], atol=2e-3)
