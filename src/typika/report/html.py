@@ -287,6 +287,11 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
             "verdict": cluster.verdict
             and [cluster.verdict.verdict, cluster.verdict.figure, cluster.verdict.text],
             "badges": [[badge.badge, badge.text] for badge in cluster.badges],
+            "name": cluster.name,
+            "note": cluster.note,
+            "starred": cluster.starred,
+            "hidden": cluster.hidden,
+            "changed": cluster.changed,
         }
         for cluster in label.clusters
     ]
