@@ -10,7 +10,7 @@ Letters: n typical patches.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -124,6 +124,10 @@ class Curated:
         for cluster in self.clusters:
             found[cluster.places] = cluster.number
         return found
+
+    def kept(self, cluster: Cluster) -> Rows:
+        """Rows of patches.parquet that are in a cluster and not left out."""
+        return self.found.row[cluster.places[~self.dropped[cluster.places]]]
 
 
 def curate(found: Found, log: Log) -> Curated:
@@ -264,11 +268,3 @@ def changed_labels(before: Curated | None, after: Curated) -> frozenset[str]:
 def _known_by(one: Cluster) -> tuple:
     return (one.label, one.number, one.places.tobytes(), one.sources, one.whole, one.name,
             one.note, one.starred, one.hidden)  # fmt: skip
-
-
-def by_label(clusters: Sequence[Cluster]) -> Mapping[str, tuple[Cluster, ...]]:
-    """The clusters of each label, by number."""
-    found: dict[str, list[Cluster]] = defaultdict(list)
-    for one in clusters:
-        found[one.label].append(one)
-    return {label: tuple(own) for label, own in found.items()}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from typika.curation.apply import Cluster, Curated, Found, by_label, curate
+from typika.curation.apply import Cluster, Curated, Found, curate
 from typika.curation.edits import Log
+from typika.evaluation import Estimate
 from typika.mining.clusters import median_interval
 
 BY_HAND = {
@@ -35,7 +38,8 @@ def curated_tables(
     of `BY_HAND`, hidden ones too. Figures of clusters whose patches changed are computed again.
     """
     curated = curate(Found.read(patches), log)
-    return curated_patches(patches, curated), curated_clusters(patches, clusters, curated), curated
+    figures = Figures.read(patches, clusters)
+    return curated_patches(patches, curated), figures.table(curated), curated
 
 
 def curated_patches(patches: pa.Table, curated: Curated) -> pa.Table:
@@ -50,63 +54,77 @@ def curated_patches(patches: pa.Table, curated: Curated) -> pa.Table:
     return patches.set_column(place, kind, pa.array(number, kind.type)).filter(pa.array(kept))
 
 
-def curated_clusters(patches: pa.Table, clusters: pa.Table, curated: Curated) -> pa.Table:
-    """A row for each curated cluster that has patches left."""
-    score = patches["typicality"].to_numpy()
-    units = _units(patches)
-    images = np.unique(np.array(patches["image_id"].to_pylist(), str), return_inverse=True)[1]
-    before: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in clusters.to_pylist():
-        before.setdefault(row["label"], {})[row["cluster"]] = row
-    rows = []
-    for label, own in by_label(curated.clusters).items():
-        for one in own:
-            left = one.places[~curated.dropped[one.places]]
-            if len(left):
-                at = curated.found.row[left]
-                rows.append(_row(one, before.get(label, {}), score[at], units[at], images[at]))
-    fields = [*clusters.schema, *(pa.field(name, kind) for name, kind in BY_HAND.items())]
-    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+@dataclass(frozen=True)
+class Figures:
+    """What the figures of clusters are computed from, row by row of patches.parquet.
+
+    units: (n,) what varies together: images of one group. images: (n,). before: the rows of
+    clusters.parquet by label and cluster.
+    """
+
+    score: Float[ndarray, " n"]
+    units: Int[ndarray, " n"]
+    images: Int[ndarray, " n"]
+    before: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    schema: pa.Schema
+
+    @classmethod
+    def read(cls, patches: pa.Table, clusters: pa.Table) -> Figures:
+        """Take both tables apart."""
+        unit = "group" if "group" in patches.column_names else "image_id"
+        before: dict[str, dict[int, dict[str, Any]]] = {}
+        for row in clusters.to_pylist():
+            before.setdefault(row["label"], {})[row["cluster"]] = row
+        fields = [*clusters.schema, *(pa.field(name, kind) for name, kind in BY_HAND.items())]
+        return cls(
+            score=patches["typicality"].to_numpy(),
+            units=_numbered(patches[unit]),
+            images=_numbered(patches["image_id"]),
+            before=before,
+            schema=pa.schema(fields),
+        )
+
+    def table(self, curated: Curated) -> pa.Table:
+        """A row for each cluster that has patches left."""
+        rows = [self._row(one, curated.kept(one)) for one in curated.clusters]
+        return pa.Table.from_pylist([row for row in rows if row], schema=self.schema)
+
+    def _row(self, one: Cluster, at: Int[ndarray, " m"]) -> dict[str, Any]:
+        """A row of the table; figures of an untouched cluster stay to the last digit."""
+        if not len(at):
+            return {}
+        before = self.before.get(one.label, {})
+        same = before.get(one.number)
+        left_out = len(one.places) - len(at)
+        by_hand = {
+            "name": one.name, "note": one.note, "starred": one.starred, "hidden": one.hidden,
+            "sources": list(one.sources), "whole": one.whole, "left_out": left_out,
+        }  # fmt: skip
+        if same is not None and one.whole and not left_out:
+            return {**same, **by_hand}
+        interval = _interval(self.score[at].tobytes(), self.units[at].tobytes(), one.number)
+        return {
+            "repeats": next((row.get("repeats") for row in before.values()), None),
+            "label": one.label,
+            "cluster": one.number,
+            "rank": same["rank"] if same is not None else one.number + 1,
+            "size": len(at),
+            "typicality": interval.value,
+            "low": interval.low,
+            "high": interval.high,
+            "n_images": len(np.unique(self.images[at])),
+            "stability": same["stability"] if same is not None and one.whole else math.nan,
+            **by_hand,
+        }
 
 
-def _units(patches: pa.Table) -> Int[ndarray, " n"]:
-    """What varies together: images of one group; images, where the run knows no groups."""
-    name = "group" if "group" in patches.column_names else "image_id"
-    names = [str(value) for value in patches[name].to_pylist()]
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1]
+def _numbered(column: pa.ChunkedArray) -> Int[ndarray, " n"]:
+    return np.unique(np.array(column.to_pylist(), dtype=str), return_inverse=True)[1]
 
 
-def _row(
-    one: Cluster,
-    before: Mapping[int, Mapping[str, Any]],
-    score: ndarray,
-    units: Int[ndarray, " m"],
-    images: Int[ndarray, " m"],
-) -> dict[str, Any]:
-    """A row of the table; figures of an untouched cluster stay to the last digit."""
-    same = before.get(one.number)
-    left_out = len(one.places) - len(score)
-    by_hand = {
-        "name": one.name, "note": one.note, "starred": one.starred, "hidden": one.hidden,
-        "sources": list(one.sources), "whole": one.whole, "left_out": left_out,
-    }  # fmt: skip
-    if same is not None and one.whole and not left_out:
-        return {**same, **by_hand}
-    interval = median_interval(score, units, one.number)
-    beside = next(iter(before.values()), {})
-    return {
-        **{name: value for name, value in beside.items() if name == "repeats"},
-        "label": one.label,
-        "cluster": one.number,
-        "rank": same["rank"] if same is not None else one.number + 1,
-        "size": len(score),
-        "typicality": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "n_images": len(np.unique(images)),
-        "stability": same["stability"] if same is not None and one.whole else math.nan,
-        **by_hand,
-    }
+@lru_cache(maxsize=1024)  # whoever curates changes one cluster at a time
+def _interval(score: bytes, units: bytes, seed: int) -> Estimate:
+    return median_interval(np.frombuffer(score), np.frombuffer(units, dtype=np.int64), seed)
 
 
 def exported(patches: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:

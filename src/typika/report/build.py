@@ -387,7 +387,7 @@ def _assemble(
 ) -> Page:
     rows = list(dict.fromkeys(row for shelf in kept for row in shelf.rows()))
     metadata = list(dict.fromkeys(table.words(row) for row in rows))
-    patches = _patch_records(table, labels, rows, images.places, metadata)
+    patches = patch_records(table, labels, rows, images.places, metadata)
     places = {row: place for place, row in enumerate(rows)}
     dots = _dot_rows(table, set(rows))
     records = tuple(
@@ -416,13 +416,17 @@ def _assemble(
     )
 
 
-def _patch_records(
+def patch_records(
     table: PatchTable,
     labels: Sequence[str],
     rows: Sequence[int],
     places: Mapping[str, int],
     metadata: Sequence[tuple[str, ...]],
 ) -> tuple[PatchRecord, ...]:
+    """Some patches as a page shows them.
+
+    places: of the whole images in the page. metadata: every distinct row of words, each once.
+    """
     numbers = {label: number for number, label in enumerate(labels)}
     words = {values: place for place, values in enumerate(metadata)}
     pictures = table.thumbnail.take(pa.array(rows, pa.int64())).to_pylist()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from typika.curation.apply import Curated
-from typika.curation.edits import KINDS, Edit, Log, Undo, told
+from typika.curation.edits import KINDS, Drop, Edit, Log, Split, Undo, told
 from typika.curation.tables import curated_tables
 from typika.report.evidence import Key
 from typika.report.records import BadgeRecord, ReportInputs, VerdictRecord
@@ -106,6 +106,9 @@ def sentences(log: Log, curated: Curated) -> tuple[str, ...]:
 
 
 def edit_told(edit: Edit) -> str:
-    """An edit with its label."""
+    """An edit with its label, and how large its cluster was."""
     change = edit.change
-    return told(change) if isinstance(change, Undo) else f"{change.of.label}: {told(change)}"
+    if isinstance(change, Undo):
+        return told(change)
+    large = "" if isinstance(change, Split | Drop) else f", a cluster of {len(change.of.spots):,}"
+    return f"{change.of.label}{large}: {told(change)}"

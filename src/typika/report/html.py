@@ -64,7 +64,22 @@ def _write(text: str, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The whole HTML text of a report."""
-    style, script = _text("report.css"), _text("report.js")
+    return _rendered_report(page, None)
+
+
+def render_live(page: Page, base: str) -> str:
+    """The same report as `typika view` serves it: its clusters can be changed.
+
+    base: what the server knows these patches by, as long as it serves them.
+    """
+    rows = [patch.row for patch in page.patches]
+    return _rendered_report(page, {"base": base, "rows": rows, "dotRows": page.dot_rows})
+
+
+def _rendered_report(page: Page, live: Mapping[str, Any] | None) -> str:
+    styles = ("report.css",) if live is None else ("report.css", "curate.css")
+    style, script = "".join(map(_text, styles)), _text("report.js")
+    curate = _text("curate.js") if live is not None else ""
     return _rendered(
         "report.html",
         page=page,
@@ -74,10 +89,20 @@ def render(page: Page) -> str:
         facts=page.facts,
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
+        policy=report_policy(live=live is not None),
         data=safe_json(_page_data(page)),
         images=safe_json([_image_data(image) for image in page.images]),
+        live=None if live is None else safe_json(live),
+        curate=Markup(curate),
     )
+
+
+def report_policy(*, live: bool = False) -> str:
+    """The security policy of a report; a live one may ask its own server, and nobody else."""
+    if not live:
+        return _policy(_text("report.css"), _text("report.js"))
+    style = _text("report.css") + _text("curate.css")
+    return _policy(style, _text("curate.js"), _text("report.js")) + "; connect-src 'self'"
 
 
 def render_comparison(page: ComparisonPage) -> str:
@@ -224,9 +249,9 @@ def _text(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str = "") -> str:
-    """Content-Security-Policy: our style and script by hash, embedded pictures, nothing else."""
-    scripts = f"script-src {_hash(script)}; " if script else ""
+def _policy(style: str, *script: str) -> str:
+    """Content-Security-Policy: our style and scripts by hash, embedded pictures, nothing else."""
+    scripts = f"script-src {' '.join(map(_hash, script))}; " if script else ""
     return (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"{scripts}base-uri 'none'; form-action 'none'"
@@ -261,8 +286,8 @@ def _page_data(page: Page) -> dict[str, Any]:
         "title": page.facts.title,
         "score": page.facts.score,
         "maps": page.facts.map_names,
-        "labels": [_label_data(label) for label in page.labels],
-        "patches": [_patch_data(patch) for patch in page.patches],
+        "labels": [label_data(label) for label in page.labels],
+        "patches": [patch_data(patch) for patch in page.patches],
         "metadataColumns": page.metadata_columns,
         "metadata": page.metadata,
         "dots": page.dots,
@@ -272,7 +297,8 @@ def _page_data(page: Page) -> dict[str, Any]:
     }
 
 
-def _label_data(label: LabelRecord) -> dict[str, Any]:
+def label_data(label: LabelRecord) -> dict[str, Any]:
+    """One label, its clusters in their order."""
     clusters = [
         {
             "cluster": cluster.cluster,
@@ -309,7 +335,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
     }
 
 
-def _patch_data(patch: PatchRecord) -> tuple:
+def patch_data(patch: PatchRecord) -> tuple:
     """One patch as a row; `PATCH_FIELDS` in report.js names its places."""
     return (
         patch.picture,
