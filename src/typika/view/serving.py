@@ -24,6 +24,8 @@ from typika.run import Run
 from typika.workflow import recorded
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from typika.view.guard import Pass
     from typika.view.session import Session
 
@@ -106,7 +108,7 @@ def view(
             import webbrowser
 
             webbrowser.open(address)
-        _serve(session, entry, listener)
+        server_of(session, entry).run(sockets=[listener])
     say(f"{folder}: closed; edits are in {folder / 'curation.json'}, `typika report {folder}` "
         "writes them into the report")  # fmt: skip
 
@@ -198,7 +200,8 @@ def _listening(host: str, port: int | None) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _serve(session: Session, entry: Pass, listener: socket.socket) -> None:
+def server_of(session: Session, entry: Pass) -> uvicorn.Server:
+    """What serves a session; its `run` takes a socket that listens."""
     import uvicorn
 
     from typika.view.app import build_app
@@ -216,4 +219,4 @@ def _serve(session: Session, entry: Pass, listener: socket.socket) -> None:
     settings: dict[str, Any] = {"log_level": "warning", "access_log": False, "lifespan": "off",
                                 "server_header": False, "timeout_graceful_shutdown": 3,
                                 "ws": "none"}  # fmt: skip
-    Server(uvicorn.Config(build_app(session, entry), **settings)).run(sockets=[listener])
+    return Server(uvicorn.Config(build_app(session, entry), **settings))

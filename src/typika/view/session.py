@@ -32,7 +32,7 @@ from typika.curation.edits import (
     Star,
     Undo,
 )
-from typika.curation.store import read_log, write_log
+from typika.curation.store import CURATION, read_log, write_log
 from typika.curation.tables import Figures
 from typika.errors import DataError, TypikaError
 from typika.files import text_digest
@@ -131,6 +131,15 @@ def cluster_key(cluster: Cluster) -> str:
     return text_digest(f"{cluster.label}\0{cluster.places.tobytes().hex()}")
 
 
+def _signature(folder: Path) -> tuple[int, ...] | None:
+    """Changes when the file of edits is replaced; None where there is none."""
+    try:
+        found = (folder / CURATION).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 class Session:
     """A run that is open in browsers."""
 
@@ -153,7 +162,8 @@ class Session:
         self._curated: Curated | None = None
         self._answers: dict[int, tuple[int, Answer]] = {}  # label -> revision, what is shown
         self._anchors: dict[str, tuple[str, Rows]] = {}  # every cluster that a page may name
-        self._settle(read_log(self._source.folder))
+        self._seen: tuple[int, ...] | None = None
+        self._refresh()
 
     def page(self) -> str:
         """The page, made anew where the run has changed."""
@@ -194,6 +204,7 @@ class Session:
                     write_log(more, self._source.folder)
                 except OSError as error:
                     raise Unsaved(f"the disk refused it ({error.strerror}); try again") from error
+                self._seen = _signature(self._source.folder)
                 self._settle(more)
             return self._since(submission.since)
 
@@ -227,7 +238,11 @@ class Session:
 
     def _refresh(self) -> None:
         """Take up what somebody else did to the file."""
+        signature = _signature(self._source.folder)
+        if self._log is not None and signature == self._seen:
+            return
         log = read_log(self._source.folder)
+        self._seen = signature
         if log != self._log:
             self._settle(log)
 

@@ -160,12 +160,17 @@ window.typikaLive = (report) => {
       return;
     }
     const focus = document.activeElement?.dataset.focus;
-    buttons.forEach((patch, button) => { if (!button.isConnected) buttons.delete(button); });
+    const open = new Set(folds().filter((fold) => fold.open).map(foldKey));
     report.refilter(labels);
+    for (const fold of folds()) if (open.has(foldKey(fold))) fold.open = true;
+    buttons.forEach((patch, button) => { if (!button.isConnected) buttons.delete(button); });
     if (focus) focusOn(focus);
     atlas.draw();
     showChosen();
   }
+
+  const folds = () => [...document.querySelectorAll("details[data-fold]")];
+  const foldKey = (fold) => `${fold.closest(".panel").id} ${fold.dataset.fold}`;
 
   function focusOn(key) {
     const found = [...document.querySelectorAll("[data-focus]")].find((node) => node.dataset.focus === key);
@@ -260,7 +265,8 @@ window.typikaLive = (report) => {
     if (!out.length) return [];
     const list = out.filter((row) => indexOf.has(row)).map((row) => patches[indexOf.get(row)]);
     const details = make("details", { className: "controls" }, make("summary", { textContent: `Left out by hand: ${count(out.length, "patch", "patches")}` }));
-    details.append(report.tiles(list, 24, out.length - list.length));
+    details.dataset.fold = "out";
+    details.append(report.tiles(list, 24, out.length - list.length, `out ${label}`));
     return [details];
   }
 
@@ -394,7 +400,7 @@ window.typikaLive = (report) => {
     }
   }
 
-  /** Frames and ticks of chosen patches, a cross over those left out: told apart by shape. */
+  /** A tick on chosen patches, a cross over those left out: told apart by shape. */
   function paint(context, place, side) {
     const out = new Set([...leftOut.values()].flat());
     if (!state.chosen.size && !out.size) return;
@@ -402,14 +408,23 @@ window.typikaLive = (report) => {
       const [x, y] = place(...position);
       const half = indexOf.has(row) ? side / 2 : 3;
       if (out.has(row)) stroke(context, [[x - half, y - half, x + half, y + half], [x - half, y + half, x + half, y - half]]);
-      if (!state.chosen.has(row)) continue;
-      for (const [colour, grow, line] of [["#fff", 2, 4], ["#000", 2, 2]]) {
-        context.strokeStyle = colour;
-        context.lineWidth = line;
-        context.strokeRect(x - half - grow, y - half - grow, 2 * (half + grow), 2 * (half + grow));
-      }
-      if (half > 6) stroke(context, [[x - half / 2, y, x - half / 8, y + half / 2], [x - half / 8, y + half / 2, x + half / 2, y - half / 2]]);
+      if (state.chosen.has(row)) tick(context, x, y, Math.max(4, half / 2.5));
     }
+  }
+
+  function tick(context, x, y, radius) {
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.fillStyle = "#000";
+    context.fill();
+    context.strokeStyle = "#fff";
+    context.lineWidth = 1.5;
+    context.stroke();
+    context.beginPath();
+    context.moveTo(x - radius * 0.5, y);
+    context.lineTo(x - radius * 0.1, y + radius * 0.4);
+    context.lineTo(x + radius * 0.5, y - radius * 0.4);
+    context.stroke();
   }
 
   function stroke(context, lines) {

@@ -141,8 +141,11 @@
     return button;
   }
 
+  const unfolded = new Set(); // lists whose rest was asked for; it stays in sight when they change
+
   /** Tiles of `list`: the first `shown`, and a button that adds the rest. */
-  function tiles(list, shown, missing) {
+  function tiles(list, first, missing, key) {
+    const shown = live && unfolded.has(key) ? list.length : first;
     const grid = make("div", { className: "tiles" }, ...list.slice(0, shown).map((p) => tile(p, list)));
     const box = make("div", {}, grid);
     const rest = list.length - shown;
@@ -152,6 +155,7 @@
         const added = list.slice(shown).map((p) => tile(p, list));
         grid.append(...added);
         more.remove();
+        unfolded.add(key);
         added[0].focus();
       });
       box.append(more);
@@ -194,7 +198,7 @@
       make("p", { className: "interval-number quiet", textContent: interval }));
     const said = [["note", cluster.note], ["changed quiet", cluster.changed]].filter(([, text]) => text)
       .map(([className, textContent]) => make("p", { className, textContent, dir: "auto" }));
-    const row = make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing), ...said, ...evidence(cluster)));
+    const row = make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing, `${label} ${cluster.cluster}`), ...said, ...evidence(cluster)));
     if (live) live.row(row, label, cluster);
     return row;
   }
@@ -215,7 +219,9 @@
   function foldAway(folded, rows) {
     if (!folded.length) return [];
     const summary = make("summary", { textContent: `Hidden by hand: ${count(folded.length, "cluster", "clusters")}` });
-    return [make("details", { className: "hidden-clusters" }, summary, ...rows(folded))];
+    const details = make("details", { className: "hidden-clusters" }, summary, ...rows(folded));
+    details.dataset.fold = "hidden";
+    return [details];
   }
 
   function fillPanel(panel, label) {
