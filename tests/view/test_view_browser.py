@@ -62,11 +62,11 @@ def open_tab(source: MadeUp, browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def wait_until(page: Any, true: Callable[[], bool]) -> None:
-    for _ in range(200):
+    for _ in range(400):
         if true():
             return
         page.wait_for_timeout(50)
-    pytest.fail("waited ten seconds in vain")
+    pytest.fail("waited twenty seconds in vain")
 
 
 def at(place: float, length: float) -> float:
