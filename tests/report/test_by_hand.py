@@ -47,10 +47,15 @@ def log(*changes) -> Log:
 
 def test_a_page_shows_what_was_done_by_hand(inputs):
     gone = Anchor.of("a", [Spot("gone", (0, 0, 1, 1))])
-    edits = log(Rename(of(inputs, "a", 0), HOSTILE), Annotate(of(inputs, "a", 0), "why"),
-                Star(of(inputs, "a", 1)), Hide(of(inputs, "a", 2)),
-                Merge(of(inputs, "b", 1), of(inputs, "b", 0)),
-                Drop(Anchor.of("b", of(inputs, "b", 2).spots[:2])), Rename(gone, "lost"))  # fmt: skip
+    edits = log(
+        Rename(of(inputs, "a", 0), HOSTILE),
+        Annotate(of(inputs, "a", 0), "why"),
+        Star(of(inputs, "a", 1)),
+        Hide(of(inputs, "a", 2)),
+        Merge(of(inputs, "b", 1), of(inputs, "b", 0)),
+        Drop(Anchor.of("b", of(inputs, "b", 2).spots[:2])),
+        Rename(gone, "lost"),
+    )
     page = build_page(curated_inputs(inputs, edits))
     first, second = page.labels
     assert [(one.name, one.starred, one.hidden) for one in first.clusters] == [
