@@ -70,6 +70,19 @@ class Found:
         """Where in the tuples a patch stands."""
         return {key: place for place, key in enumerate(zip(self.label, self.spot, strict=True))}
 
+    @cached_property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """As they were found, by label and number."""
+        members: dict[tuple[str, int], list[int]] = defaultdict(list)
+        keys = zip(self.label, self.cluster.tolist(), strict=True)
+        for place, (label, number) in enumerate(keys):
+            if number != LOOSE:
+                members[label, number].append(place)
+        return tuple(
+            Cluster(label=label, number=number, places=np.array(own), sources=(number,))
+            for (label, number), own in sorted(members.items())
+        )
+
     def of(self, anchor: Anchor) -> Rows:
         """Places of those of its patches that are still there."""
         keys = ((anchor.label, spot) for spot in anchor.spots)
@@ -152,21 +165,12 @@ class _Desk:
 
     @classmethod
     def of(cls, found: Found) -> _Desk:
-        members: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for place, (label, number) in enumerate(
-            zip(found.label, found.cluster.tolist(), strict=True)
-        ):
-            if number != LOOSE:
-                members[label, number].append(place)
         owner = np.full(len(found.label), LOOSE)
-        clusters: dict[int, Cluster] = {}
-        for key, ((label, number), places) in enumerate(sorted(members.items())):
-            own = np.array(places, dtype=np.int64)
-            owner[own] = key
-            clusters[key] = Cluster(label=label, number=number, places=own, sources=(number,))
+        clusters = dict(enumerate(found.clusters))
         next_number: dict[str, int] = defaultdict(int)
-        for label, number in members:
-            next_number[label] = max(next_number[label], number + 1)
+        for key, one in clusters.items():
+            owner[one.places] = key
+            next_number[one.label] = max(next_number[one.label], one.number + 1)
         dropped = np.zeros(len(owner), dtype=bool)
         return cls(found, clusters, owner, dropped, next_number, len(clusters))
 

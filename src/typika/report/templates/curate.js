@@ -12,9 +12,10 @@ window.typikaLive = (report) => {
   const rows = [...facts.rows]; // of each entry of `patches`
   const indexOf = new Map(rows.map((row, index) => [row, index]));
   const leftOut = new Map(); // label -> rows left out by hand
+  const labelOfRow = new Map(); // of every row that a cluster has
   const buttons = new Map(); // tile -> its patch
   const state = { revision: -1, edits: [], mine: [], selecting: false, lasso: false, chosen: new Set(),
-    editor: null, late: new Set(), over: false };
+    editor: null, over: false };
 
   // ------------------------------------------------------------------------------ the server
 
@@ -109,7 +110,11 @@ window.typikaLive = (report) => {
       if (patch.label === label && patch.selection === "typical") Object.assign(patch, { cluster: -1, out: false });
     }
     Object.assign(page.labels[label], data);
-    for (const cluster of data.clusters) place(cluster);
+    for (const cluster of data.clusters) {
+      place(cluster);
+      for (const row of cluster.rows) labelOfRow.set(row, label);
+    }
+    for (const row of data.leftOut) labelOfRow.set(row, label);
     leftOut.set(label, data.leftOut);
     for (const row of data.leftOut) if (indexOf.has(row)) patches[indexOf.get(row)].out = true;
   }
@@ -153,19 +158,20 @@ window.typikaLive = (report) => {
 
   // ------------------------------------------------------------------------------ drawing
 
-  /** Draw labels anew, with the focus where it was; later, where somebody is typing. */
+  /** Draw labels anew, with the focus where it was, in the middle of a word too. */
   function redraw(labels) {
-    if (state.editor) {
-      labels.forEach((label) => state.late.add(label));
-      return;
-    }
-    const focus = document.activeElement?.dataset.focus;
+    const active = document.activeElement;
+    const focus = active?.dataset.focus;
+    const typing = state.editor?.form.contains(active) ? [active, active.selectionStart, active.selectionEnd] : null;
     const open = new Set(folds().filter((fold) => fold.open).map(foldKey));
     report.refilter(labels);
     for (const fold of folds()) if (open.has(foldKey(fold))) fold.open = true;
     buttons.forEach((patch, button) => { if (!button.isConnected) buttons.delete(button); });
     if (focus) focusOn(focus);
-    atlas.draw();
+    if (typing && typing[0].isConnected) {
+      typing[0].focus({ preventScroll: true });
+      if (Number.isInteger(typing[1])) typing[0].setSelectionRange(typing[1], typing[2]);
+    }
     showChosen();
   }
 
@@ -200,6 +206,8 @@ window.typikaLive = (report) => {
     if (others.length) tools.append(tool("merge", label, cluster, "Merge", (opener) => openEditor(tools, opener, merging(label, cluster, others))));
     tools.append(tool("choose", label, cluster, "Select all", () => chooseAll(cluster)));
     item.lastElementChild.append(tools);
+    // What somebody is typing outlives the row that it stands in.
+    if (state.editor?.of === `${label} ${cluster.cluster}`) tools.after(state.editor.form);
   }
 
   // A field, what it is called, and what is sent when it is saved.
@@ -245,18 +253,15 @@ window.typikaLive = (report) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     });
     tools.after(form);
-    state.editor = form;
+    state.editor = { form, of: opener.dataset.focus.replace(/^\w+ /, "") };
     field.focus();
     if (field.select) field.select();
   }
 
   function closeEditor() {
     if (!state.editor) return;
-    state.editor.remove();
+    state.editor.form.remove();
     state.editor = null;
-    const late = [...state.late];
-    state.late.clear();
-    if (late.length) redraw(late);
   }
 
   /** What stands below the rows of a label: patches left out, to look at and to put back. */
@@ -273,8 +278,8 @@ window.typikaLive = (report) => {
   // ------------------------------------------------------------------------------ choosing patches
 
   const rowOf = (patch) => rows[patch.index];
-  const labelOf = (row) => (indexOf.has(row) ? patches[indexOf.get(row)].label : page.dots[dots.get(row)][2]);
   const dots = new Map(facts.dotRows.map((row, index) => [row, index]));
+  const labelOf = (row) => labelOfRow.get(row) ?? (indexOf.has(row) ? patches[indexOf.get(row)].label : page.dots[dots.get(row)][2]);
 
   function dress(button, patch) {
     if (patch.selection !== "typical") return;
