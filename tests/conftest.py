@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,18 @@ from pictures import draw_photo
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
@@ -67,3 +80,23 @@ def tiny_velocity(tmp_path_factory: pytest.TempPathFactory, short_sighted_rival:
 def tiny_xl(tmp_path_factory: pytest.TempPathFactory, short_sighted_rival: None) -> Path:
     """A tiny SDXL."""
     return tiny_diffusion.build(tmp_path_factory.mktemp("xl") / "sd", xl=True)
+
+
+@pytest.fixture(scope="session")
+def make_inputs() -> Callable[..., Any]:
+    """A function that makes up a run: labels, cluster sizes, metadata, further facts."""
+    from made_up_runs import make_inputs
+
+    return make_inputs
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()

@@ -11,6 +11,9 @@ import pyarrow as pa
 import pytest
 
 from typika.cli import main
+from typika.curation.apply import Found
+from typika.curation.edits import Annotate, Drop, Edit, Hide, Log, Rename, Star
+from typika.curation.store import write_log
 from typika.errors import ConfigError
 from typika.exporting_patches import FORMATS, export_patches
 from typika.tables import read_parquet, write_parquet
@@ -121,3 +124,40 @@ def test_every_format_is_a_command(run: Path, capsys: pytest.CaptureFixture[str]
         export_patches(run, "csv")
     with pytest.raises(ConfigError, match="expected one of coco"):
         export_patches(run, "voc")
+
+
+def test_every_format_has_what_was_done_by_hand(run: Path) -> None:
+    found = Found.read(read_parquet(run / "patches.parquet"))
+    door, hostile = found.anchor([0]), found.anchor([2])
+    changes = (Rename(door, "door"), Annotate(door, "why"), Star(door), Hide(hostile),
+               Drop(found.anchor([1])))  # fmt: skip
+    edits = [Edit(id=f"{n:032x}", at="", change=change) for n, change in enumerate(changes)]
+    write_log(Log.of(edits), run)
+    coco = json.loads(export_patches(run, "coco").read_text(encoding="utf-8"))
+    assert coco["categories"] == [
+        {"id": 1, "name": "north / 1 door", "supercategory": "north", "note": "why",
+         "starred": True}
+    ]  # fmt: skip
+    assert len(coco["annotations"]) == 1
+    iiif = json.loads(export_patches(run, "iiif").read_text(encoding="utf-8"))
+    (canvas,) = iiif["items"]
+    (tag,) = canvas["annotations"][0]["items"]
+    assert [(body["purpose"], body["value"]) for body in tag["body"]] == [
+        ("tagging", "north / 1 door, typicality 0.5"), ("commenting", "why")
+    ]  # fmt: skip
+    assert read_parquet(export_patches(run, "embedding-atlas"))["text"].to_pylist() == [
+        "north / 1 door"
+    ]
+    with export_patches(run, "csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(row["selection"], row["cluster_name"]) for row in rows] == [
+        ("typical", "door"), ("random", "")
+    ]  # fmt: skip
+
+
+def test_a_column_of_the_user_is_not_taken_for_a_name(run: Path) -> None:
+    table = read_parquet(run / "patches.parquet")
+    write_parquet(table.append_column("cluster_name", [["x"] * 4]), run / "patches.parquet")
+    coco = json.loads(export_patches(run, "coco").read_text(encoding="utf-8"))
+    names = {one["name"] for one in coco["categories"]}
+    assert names == {"north / 1", "north / loose", f"{HOSTILE} / 2"}

@@ -21,7 +21,7 @@ FLOORS = (
     {"baselines"},
     {"mining", "typewriter"},
     {"palaeography", "ciphers"},
-    {"exports"},
+    {"exports", "curation"},
     {"report", "cost"},
     {
         "workflow",
@@ -45,6 +45,7 @@ FLOORS = (
         "exporting_patches",
         "letterforms",
         "script_comparison",
+        "view",
     },
     {"demonstration", "typewriter_demonstration"},
     {"cli"},

@@ -18,6 +18,9 @@ import typika
 from pictures import draw_photo
 from typika import config as settings
 from typika import workflow
+from typika.curation.apply import Found
+from typika.curation.edits import Drop, Edit, Log, Rename
+from typika.curation.store import CURATION, write_log
 from typika.errors import ConfigError, DataError
 from typika.mining import scoring, stages
 from typika.tables import read_parquet
@@ -325,3 +328,26 @@ def test_an_empty_folder_is_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(DataError):
         mine(tmp_path / "empty", tmp_path / "run", config=small(), workers=1)
     assert not (tmp_path / "run" / "collection.parquet").exists()
+
+
+def test_what_was_done_by_hand_is_shown_and_survives_grouping_again(
+    run: MiningRun, photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    found = Found.read(read_parquet(folder / "patches.parquet"))
+    own = [
+        n for n in range(len(found.label)) if found.label[n] == "discs" and not found.cluster[n]
+    ]
+    edits = [Rename(found.anchor(own), "round thing"), Drop(found.anchor(own[:1]))]
+    write_log(Log.of(Edit(id=f"{n:032x}", at="", change=x) for n, x in enumerate(edits)), folder)
+    mine(photos, folder, config=small(), workers=1)
+    assert b"round thing" in (folder / "report.html").read_bytes()
+    assert tables(folder) == tables(run.folder)  # what was found stays as it was found
+    # A single group for each label: it has most of the patches that were named.
+    whole = small(cluster={"method": "published", "n_clusters": 1})
+    mine(photos, folder, config=whole, workers=1, overwrite=True)
+    assert b"round thing" in (folder / "report.html").read_bytes()
+    (folder / CURATION).unlink()
+    mine(photos, folder, config=whole, workers=1)
+    assert b"round thing" not in (folder / "report.html").read_bytes()

@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
+from typika.curation.apply import Found, curate
+from typika.curation.store import read_log
+from typika.curation.tables import EXPORTED, curated_patches, exported
 from typika.errors import ConfigError
 from typika.exports.coco import coco
 from typika.exports.embedding_atlas import atlas
@@ -25,7 +28,7 @@ PATCHES = "patches.parquet"
 def export_patches(
     run: str | Path, format: Format, out: str | Path | None = None, *, base: str = BASE
 ) -> Path:
-    """Write the typical patches of a run, and say where.
+    """Write the typical patches of a run as curated, and say where.
 
     run: folder in which `typika cluster` or `typika mine` grouped patches. format: `coco`:
     coco.json; `iiif`: manifest.json, Presentation 3; `embedding-atlas`: atlas.parquet; `csv`:
@@ -33,6 +36,7 @@ def export_patches(
 
     Raises:
         ConfigError: no such run or format, or nothing is grouped in it yet.
+        DataError: its curation.json is not one.
     """
     if format not in FORMATS:
         raise ConfigError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
@@ -40,7 +44,7 @@ def export_patches(
     source = Run.read(folder).manifest.get("source", "")
     if not (folder / PATCHES).exists():
         raise ConfigError(f"{folder}: no {PATCHES} yet; run `typika cluster {folder}` first")
-    table = read_parquet(folder / PATCHES)
+    table = as_curated(read_parquet(folder / PATCHES), folder)
     target = Path(out) if out else folder / "exports"
     if format == "coco":
         path = target / "coco.json"
@@ -56,6 +60,15 @@ def export_patches(
         path = target / "patches.csv"
         write_csv(boxed(table), path)
     return path
+
+
+def as_curated(patches: pa.Table, folder: Path) -> pa.Table:
+    """The patches less what is left out or hidden by hand; as they are where nobody curated."""
+    log = read_log(folder)
+    if not log.standing and not set(EXPORTED) & set(patches.column_names):
+        return patches
+    curated = curate(Found.read(patches), log)
+    return exported(curated_patches(patches, curated), curated.clusters)
 
 
 def images_from(target: Path, source: Path) -> str:

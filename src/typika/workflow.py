@@ -21,15 +21,18 @@ from typika import parallel, presets, ranks
 from typika.baselines.names import NAMES, BaselineConfig
 from typika.collection.images import ImageCollection
 from typika.cost import cost
+from typika.curation.store import as_text, read_log
 from typika.diffusion.embedded import EmbeddedConfig
 from typika.diffusion.latents import PART
 from typika.errors import ConfigError, DataError
+from typika.files import text_digest
 from typika.mining.baseline import causes
 from typika.mining.masks import MaskText
 from typika.mining.patches import upsample
 from typika.mining.pipeline import STAGES, Mining, MiningConfig, collection_model
 from typika.mining.refinement import refine
 from typika.mining.scores import ScoredMaps, score_path
+from typika.report.by_hand import curated_inputs
 from typika.report.inputs import report_inputs
 from typika.run import MANIFEST, Begun, Run, Stage, adopt
 from typika.tables import read_parquet
@@ -361,9 +364,12 @@ def write_report(mining: Mining, config: MineConfig) -> None:
               "evidence": run.output_digest("evidence"), "rare": run.output_digest("rare"),
               "artefacts": MaskText.parse(config.select.mask).artefacts,
               "report": settings.as_values(config.report)}  # fmt: skip
+    log = read_log(run.folder)
+    if log.standing:
+        causes["curation"] = text_digest(as_text(log))
 
     def compute() -> None:
-        inputs = report_inputs(mining, time.strftime("%Y-%m-%d"))
+        inputs = curated_inputs(report_inputs(mining, time.strftime("%Y-%m-%d")), log)
         write_page(build_page(inputs, max_megabytes=config.report.max_megabytes),
                    run.path("report.html"))  # fmt: skip
         if config.report.sheets:

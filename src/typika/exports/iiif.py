@@ -43,7 +43,7 @@ def _canvas(image: str, size: tuple[int, int], patches: Sequence[Patch], base: s
     painting = _annotation(f"{canvas}/painting", "painting", body, canvas)
     tags = [
         _annotation(
-            f"{canvas}/patch/{number}", "tagging", _tag(patch), f"{canvas}#{_place(patch)}"
+            f"{canvas}/patch/{number}", "tagging", _bodies(patch), f"{canvas}#{_place(patch)}"
         )
         for number, patch in enumerate(patches, 1)
     ]
@@ -59,8 +59,18 @@ def _annotation(name: str, motivation: str, body: Any, target: str) -> dict[str,
             "target": target}  # fmt: skip
 
 
-def _tag(patch: Patch) -> dict[str, str]:
+def _bodies(patch: Patch) -> dict[str, str] | list[dict[str, str]]:
+    """What is said of a patch; the note on its cluster is a body of its own."""
     value = f"{patch.category}, typicality {patch.typicality:.4g}"
+    if not patch.note:
+        return _text(value)
+    return [
+        {**_text(value), "purpose": "tagging"},
+        {**_text(patch.note), "purpose": "commenting"},
+    ]
+
+
+def _text(value: str) -> dict[str, str]:
     return {"type": "TextualBody", "value": value, "format": "text/plain"}
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 TYPICAL = "typical"
+BY_HAND = ("cluster_name", "cluster_note", "cluster_starred")  # where clusters are curated
 OWN = ("image_id", "file_name", "label", "selection", "rank", "left", "top", "right", "bottom",
-       "typicality", "cluster", "thumbnail", "map_x", "map_y", "width", "height")  # fmt: skip
+       "typicality", "cluster", "thumbnail", "map_x", "map_y", "width", "height",
+       *BY_HAND)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +27,15 @@ class Patch:
     rank: int
     typicality: float
     box: tuple[int, int, int, int]
+    name: str = ""  # of its cluster, by hand, as the two that follow
+    note: str = ""
+    starred: bool = False
 
     @property
     def category(self) -> str:
-        """What its cluster is called."""
-        return f"{self.label} / {'loose' if self.cluster < 0 else self.cluster + 1}"
+        """What its cluster is called; the number stays, since two may have one name."""
+        number = "loose" if self.cluster < 0 else f"{self.cluster + 1}"
+        return f"{self.label} / {number}" + (f" {self.name}" if self.name else "")
 
 
 def patches_of(table: pa.Table) -> tuple[Patch, ...]:
@@ -48,6 +54,9 @@ def _patch(row: Mapping[str, Any]) -> Patch:
         rank=row["rank"],
         typicality=row["typicality"],
         box=(left, top, row["right"] - left, row["bottom"] - top),
+        name=row.get("cluster_name", ""),
+        note=row.get("cluster_note", ""),
+        starred=row.get("cluster_starred", False),
     )
 
 

@@ -33,6 +33,7 @@ from typika.report.budget import (
     Shelf,
     by_importance,
 )
+from typika.report.by_hand import badges_of, change_told, sources_of, verdict_of
 from typika.report.evidence import (
     badge_records,
     confound_table,
@@ -42,7 +43,6 @@ from typika.report.evidence import (
 from typika.report.pictures import as_base64, jpeg_base64, map_record, shrink
 from typika.report.rare import rare_labels, weight
 from typika.report.records import (
-    BadgeRecord,
     Baseline,
     ClusterRecord,
     HeatMaps,
@@ -54,7 +54,6 @@ from typika.report.records import (
     PatchRecord,
     ReportInputs,
     RunFacts,
-    VerdictRecord,
 )
 
 __all__ = [
@@ -388,10 +387,11 @@ def _assemble(
 ) -> Page:
     rows = list(dict.fromkeys(row for shelf in kept for row in shelf.rows()))
     metadata = list(dict.fromkeys(table.words(row) for row in rows))
-    patches = _patch_records(table, labels, rows, images.places, metadata)
+    patches = patch_records(table, labels, rows, images.places, metadata)
     places = {row: place for place, row in enumerate(rows)}
+    dots = _dot_rows(table, set(rows))
     records = tuple(
-        _label_record(inputs, table, label, shelf, places)
+        label_record(inputs, table, label, shelf, places)
         for label, shelf in zip(labels, kept, strict=True)
     )
     axis = _axis(records)
@@ -404,7 +404,9 @@ def _assemble(
         images=images.records,
         metadata_columns=tuple(table.metadata.column_names),
         metadata=tuple(metadata),
-        dots=_dots(table, labels, set(rows)),
+        dots=_dots(table, labels, dots),
+        dot_rows=dots,
+        by_hand=inputs.by_hand,
         axis=axis,
         decimals=_decimals(axis),
         limits=_limits(images.records),
@@ -414,13 +416,17 @@ def _assemble(
     )
 
 
-def _patch_records(
+def patch_records(
     table: PatchTable,
     labels: Sequence[str],
     rows: Sequence[int],
     places: Mapping[str, int],
     metadata: Sequence[tuple[str, ...]],
 ) -> tuple[PatchRecord, ...]:
+    """Some patches as a page shows them.
+
+    places: of the whole images in the page. metadata: every distinct row of words, each once.
+    """
     numbers = {label: number for number, label in enumerate(labels)}
     words = {values: place for place, values in enumerate(metadata)}
     pictures = table.thumbnail.take(pa.array(rows, pa.int64())).to_pylist()
@@ -444,14 +450,23 @@ def _patch_records(
             distance=table.number("distance", row),
             position=None if x is None or y is None else (round(x, 4), round(y, 4)),
             metadata=words[table.words(row)],
+            row=row,
         )
 
     return tuple(record(row, picture) for row, picture in zip(rows, pictures, strict=True))
 
 
-def _label_record(
-    inputs: ReportInputs, table: PatchTable, label: str, kept: Shelf, places: Mapping[int, int]
+def label_record(
+    inputs: ReportInputs,
+    table: PatchTable,
+    label: str,
+    kept: Shelf,
+    places: Mapping[int, int] | range,
 ) -> LabelRecord:
+    """What the page shows of a label.
+
+    kept: of its patches. places: of their rows in the page; `range` where rows name them.
+    """
     typical = table.of(label, "typical")
     random = table.floats["typicality"][table.of(label, "random")]
     counted = {facts.label: facts.n_images for facts in inputs.facts.collection}
@@ -465,27 +480,21 @@ def _label_record(
         n_loose=int((table.integers["cluster"][typical] < 0).sum()),
         n_clusters=len(clusters),
         clusters=tuple(
-            _cluster_record(
-                row,
-                [places[member] for member in members],
-                verdicts.get((label, row["cluster"])),
-                badges.get((label, row["cluster"]), ()),
+            replace(
+                _cluster_record(row, [places[member] for member in members]),
+                verdict=verdict_of(row, verdicts),
+                badges=badges_of(row, badges),
             )
             for row, members in zip(rows, kept.clusters, strict=True)
         ),
         random=tuple(places[row] for row in kept.random),
         negative=tuple(places[row] for row in kept.negative),
         random_median=_number(float(np.median(random))) if len(random) else None,
-        verdict=label_verdict(label, [row["cluster"] for row in clusters], verdicts, badges),
+        verdict=label_verdict(label, sources_of(clusters), verdicts, badges),
     )
 
 
-def _cluster_record(
-    row: dict,
-    members: Iterable[int],
-    verdict: VerdictRecord | None,
-    badges: tuple[BadgeRecord, ...],
-) -> ClusterRecord:
+def _cluster_record(row: dict, members: Iterable[int]) -> ClusterRecord:
     return ClusterRecord(
         cluster=row["cluster"],
         rank=row["rank"],
@@ -496,24 +505,33 @@ def _cluster_record(
         high=_number(row["high"]),
         stability=_number(row["stability"]),
         members=tuple(members),
-        verdict=verdict,
-        badges=badges,
+        name=row.get("name", ""),
+        note=row.get("note", ""),
+        starred=row.get("starred", False),
+        hidden=row.get("hidden", False),
+        changed=change_told(row),
     )
 
 
-def _dots(
-    table: PatchTable, labels: Sequence[str], shown: set[int]
-) -> tuple[tuple[float, float, int], ...]:
+def _dot_rows(table: PatchTable, shown: set[int]) -> tuple[int, ...]:
     """Typical patches that are only dots in the map: evenly thinned to MAX_DOTS."""
-    numbers = {label: number for number, label in enumerate(labels)}
     x, y = table.floats["map_x"], table.floats["map_y"]
     typical = np.array([kind == "typical" for kind in table.selection], dtype=bool)
     placed = np.flatnonzero(typical & np.isfinite(x) & np.isfinite(y))
     rows = [row for row in placed.tolist() if row not in shown]
     step = max(1, math.ceil(len(rows) / MAX_DOTS))
+    return tuple(rows[::step])
+
+
+def _dots(
+    table: PatchTable, labels: Sequence[str], rows: Sequence[int]
+) -> tuple[tuple[float, float, int], ...]:
+    """Where dots lie in the map, and the label of each."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    x, y = table.floats["map_x"], table.floats["map_y"]
     return tuple(
         (round(float(x[row]), 4), round(float(y[row]), 4), numbers[table.label[row]])
-        for row in rows[::step]
+        for row in rows
     )
 
 

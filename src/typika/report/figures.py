@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,11 @@ class SheetRow:
     typicality: float
     size: int
     pictures: tuple[bytes, ...]
+    name: str = ""  # by hand
 
     def first(self, n: int) -> SheetRow:
         """The same cluster with its first `n` members."""
-        return SheetRow(self.typicality, self.size, self.pictures[:n])
+        return replace(self, pictures=self.pictures[:n])
 
 
 def sheet_rows(inputs: ReportInputs, table: PatchTable, label: str) -> list[SheetRow]:
@@ -70,13 +71,16 @@ def sheet_rows(inputs: ReportInputs, table: PatchTable, label: str) -> list[Shee
     facts = clusters.sort_by([("rank", "ascending"), ("cluster", "ascending")]).to_pylist()
     members = shelve(inputs, table, label).clusters
     large = [
-        (fact, rows) for fact, rows in zip(facts, members, strict=True) if len(rows) >= MIN_MEMBERS
+        (fact, rows)
+        for fact, rows in zip(facts, members, strict=True)
+        if len(rows) >= MIN_MEMBERS and not fact.get("hidden", False)
     ]
     return [
         SheetRow(
             typicality=fact["typicality"],
             size=fact["size"],
             pictures=tuple(table.thumbnail[row].as_py() for row in rows[:n_members]),
+            name=fact.get("name", ""),
         )
         for fact, rows in large[:n_clusters]
     ]
@@ -156,6 +160,8 @@ def _write_words(
     for number, row in enumerate(rows):
         middle = number * step + (step - GAP_Y) / 2
         text = f"{row.typicality:#.3g}\n{row.size} patches".replace("-", "−")
+        if row.name:
+            text = f"{drawable(row.name, 18)}\n{text}"
         axes.text(-10, middle, text, fontsize=8, ha="right", linespacing=1.4, **plain)
 
 

@@ -35,7 +35,9 @@ from typika.report.trends_records import TrendsPage
 from typika.report.typewriter_records import TypewriterPage
 
 TEMPLATES = resources.files("typika.report") / "templates"
+REPORT_STYLES, LIVE_STYLES = ("report.css",), ("report.css", "curate.css")
 REPORT_SCRIPTS = ("theme.js", "report.js")
+LIVE_SCRIPTS = ("theme.js", "curate.js", "report.js")
 ATLAS_SCRIPTS = ("theme.js", "atlas.js", "atlas_matrix.js", "atlas_pair.js", "atlas_graphs.js",
                  "atlas_comparison.js")  # fmt: skip
 JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -65,18 +67,38 @@ def _write(text: str, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The whole HTML text of a report."""
+    return _rendered("report.html", REPORT_STYLES, REPORT_SCRIPTS, **_report(page), live=None)
+
+
+def render_live(page: Page, base: str) -> str:
+    """The same report as `typika view` serves it: its clusters can be changed.
+
+    base: what the server knows these patches by, as long as it serves them.
+    """
+    rows = [patch.row for patch in page.patches]
+    live = {"base": base, "rows": rows, "dotRows": page.dot_rows}
     return _rendered(
-        "report.html",
-        ("report.css",),
-        REPORT_SCRIPTS,
-        page=page,
-        about=page.facts,
-        lead=page.summary,
-        notes=page.facts.warnings,
-        facts=page.facts,
-        data=safe_json(_page_data(page)),
-        images=safe_json([_image_data(image) for image in page.images]),
-    )
+        "report.html", LIVE_STYLES, LIVE_SCRIPTS,
+        **_report(page), live=safe_json(live), policy=live_policy(),
+    )  # fmt: skip
+
+
+def _report(page: Page) -> dict[str, Any]:
+    """What the template of a report shows."""
+    return {
+        "page": page,
+        "about": page.facts,
+        "lead": page.summary,
+        "notes": page.facts.warnings,
+        "facts": page.facts,
+        "data": safe_json(_page_data(page)),
+        "images": safe_json([_image_data(image) for image in page.images]),
+    }
+
+
+def live_policy() -> str:
+    """The security policy of a live report: it may ask its own server, and nobody else."""
+    return _policy(_joined(LIVE_STYLES), _joined(LIVE_SCRIPTS)) + "; connect-src 'self'"
 
 
 def render_comparison(page: ComparisonPage) -> str:
@@ -189,8 +211,8 @@ def _frame(page: Any) -> dict[str, Any]:
 
 def _rendered(name: str, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:
     """A template with its styles and scripts in it, and the policy that allows just these."""
-    style, script = "".join(map(_text, styles)), "".join(map(_text, scripts))
-    values |= {"style": Markup(style), "policy": _policy(style, script)}
+    style, script = _joined(styles), _joined(scripts)
+    values = {"policy": _policy(style, script), **values, "style": Markup(style)}
     if script:
         values["script"] = Markup(script)
     environment = jinja2.Environment(
@@ -202,6 +224,10 @@ def _rendered(name: str, styles: Sequence[str], scripts: Sequence[str] = (), **v
     )
     environment.filters["duration"] = console.duration
     return environment.get_template(name).render(values).lstrip()
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "".join(map(_text, names))
 
 
 def _text(name: str) -> str:
@@ -245,8 +271,8 @@ def _page_data(page: Page) -> dict[str, Any]:
         "title": page.facts.title,
         "score": page.facts.score,
         "maps": page.facts.map_names,
-        "labels": [_label_data(label) for label in page.labels],
-        "patches": [_patch_data(patch) for patch in page.patches],
+        "labels": [label_data(label) for label in page.labels],
+        "patches": [patch_data(patch) for patch in page.patches],
         "metadataColumns": page.metadata_columns,
         "metadata": page.metadata,
         "dots": page.dots,
@@ -256,7 +282,8 @@ def _page_data(page: Page) -> dict[str, Any]:
     }
 
 
-def _label_data(label: LabelRecord) -> dict[str, Any]:
+def label_data(label: LabelRecord) -> dict[str, Any]:
+    """One label, its clusters in their order."""
     clusters = [
         {
             "cluster": cluster.cluster,
@@ -271,6 +298,11 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
             "verdict": cluster.verdict
             and [cluster.verdict.verdict, cluster.verdict.figure, cluster.verdict.text],
             "badges": [[badge.badge, badge.text] for badge in cluster.badges],
+            "name": cluster.name,
+            "note": cluster.note,
+            "starred": cluster.starred,
+            "hidden": cluster.hidden,
+            "changed": cluster.changed,
         }
         for cluster in label.clusters
     ]
@@ -288,7 +320,7 @@ def _label_data(label: LabelRecord) -> dict[str, Any]:
     }
 
 
-def _patch_data(patch: PatchRecord) -> tuple:
+def patch_data(patch: PatchRecord) -> tuple:
     """One patch as a row; `PATCH_FIELDS` in report.js names its places."""
     return (
         patch.picture,

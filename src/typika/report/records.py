@@ -144,6 +144,7 @@ class ReportInputs:
     facts: RunFacts
     evidence: Evidence = field(default_factory=Evidence)
     rare: Rare | None = None
+    by_hand: tuple[str, ...] = ()  # sentences: what people changed about the clusters
 
     def __post_init__(self) -> None:
         _require_columns("patches", self.patches, PATCH_COLUMNS)
@@ -187,6 +188,7 @@ class PatchRecord:
     distance: float | None
     position: tuple[float, float] | None  # in the map of all patches, 0..1
     metadata: int  # place in Page.metadata
+    row: int = -1  # of the patches that the page was made of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +223,11 @@ class ClusterRecord:
     members: tuple[int, ...]  # places in Page.patches, closest to the centre first
     verdict: VerdictRecord | None = None
     badges: tuple[BadgeRecord, ...] = ()
+    name: str = ""  # this and what follows: by hand
+    note: str = ""
+    starred: bool = False
+    hidden: bool = False
+    changed: str = ""  # a sentence on patches that were put in or taken out, or ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,3 +313,5 @@ class Page:
     families: tuple[str, ...] = ()  # of nuisances: columns of `confounds`
     confounds: tuple[ConfoundRow, ...] = ()
     rare: tuple[RareLabel, ...] = ()
+    by_hand: tuple[str, ...] = ()  # sentences: what people changed about the clusters
+    dot_rows: tuple[int, ...] = ()  # of each dot, the row of the patches

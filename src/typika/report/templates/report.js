@@ -13,6 +13,9 @@
   const patches = page.patches.map((row, index) =>
     Object.assign({ index }, Object.fromEntries(PATCH_FIELDS.map((name, i) => [name, row[i]]))));
 
+  // Set where `typika view` serves the page: curate.js, which lets clusters be changed.
+  let live = null;
+
   // The whole images are most of the file: they are parsed when the first one is looked at.
   let parsedImages = null;
   const images = () => (parsedImages ||= JSON.parse(byId("image-data").textContent));
@@ -48,8 +51,10 @@
     if (patch.selection === "random") return "random patch";
     if (patch.selection === "negative") return "least typical patch";
     const cluster = page.labels[patch.label].clusters.find((c) => c.cluster === patch.cluster);
-    return cluster ? `cluster ${cluster.rank}` : "typical patch";
+    return cluster ? `cluster ${cluster.rank}${cluster.name && `, ${short(cluster.name, 60)}`}` : "typical patch";
   }
+
+  const called = (cluster) => cluster.name || `Cluster ${cluster.rank}`;
 
   const describe = (patch) => `Patch of ${short(patch.file, 60)}, ${short(labelName(patch.label), 60)}, ` +
     `${kindOf(patch)}, typicality ${number(patch.typicality)}`;
@@ -66,6 +71,7 @@
     clean: (c) => !c.badges.length,
     "significant clean": (c) => c.verdict?.[0] === "significant" && !c.badges.length,
     badged: (c) => c.badges.length > 0,
+    starred: (c) => c.starred,
   };
   const haystacks = new Map(); // patch -> folded file name and metadata
 
@@ -75,16 +81,20 @@
     return view.words.every((word) => haystacks.get(patch).includes(word));
   }
 
+  /** Whether the name or the note of a cluster has all the words. */
+  const named = (cluster) => view.words.length > 0
+    && view.words.every((word) => fold(`${cluster.name}\n${cluster.note}`).includes(word));
+
   /** The clusters of a label that pass the filter, in the chosen order, with matching members. */
   function visibleClusters(label) {
     const found = page.labels[label].clusters
       .filter((c) => c.size >= view.size && (c.typicality ?? -Infinity) >= view.least && ONLY[view.only](c))
-      .map((cluster) => ({ cluster, members: cluster.members.map((i) => patches[i]).filter(matches) }))
+      .map((cluster) => ({ cluster, members: cluster.members.map((i) => patches[i]).filter(named(cluster) ? () => true : matches) }))
       .filter(({ members }) => members.length || !view.words.length);
     const order = view.sort === "size"
       ? (a, b) => b.cluster.size - a.cluster.size || a.cluster.rank - b.cluster.rank
       : (a, b) => a.cluster.rank - b.cluster.rank;
-    return found.sort(order);
+    return found.sort((a, b) => b.cluster.starred - a.cluster.starred || order(a, b));
   }
 
   function whisker(label, cluster) {
@@ -105,12 +115,18 @@
   function tile(patch, list) {
     const picture = make("img", { src: jpeg(patch.picture), alt: describe(patch), decoding: "async" });
     const button = make("button", { type: "button", className: "tile", title: short(patch.file, 120) }, picture);
-    button.addEventListener("click", () => viewer.open(patch, list, button));
+    button.addEventListener("click", () => {
+      if (!live || !live.choose(patch)) viewer.open(patch, list, button);
+    });
+    if (live) live.dress(button, patch);
     return button;
   }
 
+  const unfolded = new Set(); // lists whose rest was asked for; it stays in sight when they change
+
   /** Tiles of `list`: the first `shown`, and a button that adds the rest. */
-  function tiles(list, shown, missing) {
+  function tiles(list, first, missing, key) {
+    const shown = live && unfolded.has(key) ? list.length : first;
     const grid = make("div", { className: "tiles" }, ...list.slice(0, shown).map((p) => tile(p, list)));
     const box = make("div", {}, grid);
     const rest = list.length - shown;
@@ -120,11 +136,12 @@
         const added = list.slice(shown).map((p) => tile(p, list));
         grid.append(...added);
         more.remove();
+        unfolded.add(key);
         added[0].focus();
       });
       box.append(more);
     }
-    if (missing > 0) box.append(make("span", { className: "rest quiet", textContent: `${missing.toLocaleString("en")} not in this file` }));
+    if (missing > 0) box.append(make("span", { className: "rest quiet", textContent: `${missing.toLocaleString("en")} not ${live ? "loaded" : "in this file"}` }));
     return box;
   }
 
@@ -141,18 +158,30 @@
     return parts.length ? [make("div", { className: "evidence" }, ...parts)] : [];
   }
 
+  /** What a cluster is called, and its number where that is a name. */
+  function heading(cluster) {
+    const name = make("h4", { className: cluster.name ? "named" : "" }, make("bdi", { textContent: called(cluster) }));
+    if (cluster.starred) name.prepend(make("span", { className: "star", role: "img", ariaLabel: "Starred", textContent: "★" }), " ");
+    if (cluster.name) name.append(make("span", { className: "own-number quiet", textContent: ` Cluster ${cluster.rank}` }));
+    return name;
+  }
+
   function clusterRow(label, { cluster, members }) {
     const missing = view.words.length ? 0 : cluster.size - members.length;
     const interval = cluster.low === null || cluster.high === null ? "no interval"
       : `${number(cluster.low)} to ${number(cluster.high)}`;
     const again = cluster.stability === null ? "" : ` · ${Math.round(100 * cluster.stability)}% found again`;
     const head = make("div", { className: "cluster-head" },
-      make("h4", { textContent: `Cluster ${cluster.rank}` }),
+      heading(cluster),
       make("p", { className: "median-number", textContent: number(cluster.typicality) }),
       whisker(label, cluster),
       make("p", { className: "counts quiet", textContent: `${count(cluster.size, "patch", "patches")} · ${count(cluster.images, "image", "images")}${again}` }),
       make("p", { className: "interval-number quiet", textContent: interval }));
-    return make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing), ...evidence(cluster)));
+    const said = [["note", cluster.note], ["changed quiet", cluster.changed]].filter(([, text]) => text)
+      .map(([className, textContent]) => make("p", { className, textContent, dir: "auto" }));
+    const row = make("li", { className: "cluster" }, head, make("div", {}, tiles(members, SHOWN, missing, `${label} ${cluster.cluster}`), ...said, ...evidence(cluster)));
+    if (live) live.row(row, label, cluster);
+    return row;
   }
 
   function controls(label, name, key, text) {
@@ -167,6 +196,15 @@
     return [details];
   }
 
+  /** Clusters hidden by hand, behind a summary. */
+  function foldAway(folded, rows) {
+    if (!folded.length) return [];
+    const summary = make("summary", { textContent: `Hidden by hand: ${count(folded.length, "cluster", "clusters")}` });
+    const details = make("details", { className: "hidden-clusters" }, summary, ...rows(folded));
+    details.dataset.fold = "hidden";
+    return [details];
+  }
+
   function fillPanel(panel, label) {
     const facts = page.labels[label];
     const found = visibleClusters(label);
@@ -177,16 +215,19 @@
         (facts.clusters.length < facts.allClusters ? `, the first ${facts.clusters.length} in this file` : "") }));
     if (facts.verdict) head.append(make("p", { className: "quiet", textContent: facts.verdict }));
     // What looks like an artefact stands apart, and is as typical as it is.
-    const flawed = found.filter(({ cluster }) => cluster.badges.length);
-    const sound = found.filter(({ cluster }) => !cluster.badges.length);
+    const there = found.filter(({ cluster }) => !cluster.hidden);
+    const flawed = there.filter(({ cluster }) => cluster.badges.length);
+    const sound = there.filter(({ cluster }) => !cluster.badges.length);
     const rows = (entries) => (entries.length ? [make("ol", { className: "clusters" }, ...entries.map((entry) => clusterRow(label, entry)))] : []);
     const apart = flawed.length ? [make("h4", { className: "apart", textContent: "Marked as likely artefacts: paper, frame, scanner or exposure rather than what is shown" })] : [];
-    const lists = [...rows(sound), ...apart, ...rows(flawed)];
+    const folded = found.filter(({ cluster }) => cluster.hidden);
+    const lists = [...rows(sound), ...apart, ...rows(flawed), ...foldAway(folded, rows)];
     const empty = facts.clusters.length ? "No cluster passes the filter." : "Nothing was selected for this label.";
     const random = facts.randomMedian === null ? "" : ` Their median typicality is ${number(facts.randomMedian)}.`;
     const save = make("button", { type: "button", className: "csv", textContent: "Download CSV of these rows" });
-    save.addEventListener("click", () => download(label, visibleClusters(label)));
+    save.addEventListener("click", () => download(label, visibleClusters(label).filter(({ cluster }) => !cluster.hidden)));
     panel.replaceChildren(head, ...(found.length ? lists : [make("p", { className: "quiet", textContent: empty })]),
+      ...(live ? live.below(label) : []),
       ...controls(label, "For comparison: random patches", "random", "Taken anywhere in the label’s images." + random),
       ...controls(label, "For comparison: least typical patches", "negative", "What the label explains worst."),
       make("div", { className: "buttons" }, save));
@@ -212,6 +253,7 @@
   const stale = new Set(page.labels.keys());
 
   function show() {
+    if (live) live.showing([view.label, view.beside]);
     const visible = [view.label, ...(view.beside === null || view.beside === view.label ? [] : [view.beside])];
     const parts = visible.map((label) => {
       const n = visibleClusters(label).length;
@@ -225,8 +267,8 @@
     byId("status").textContent = "Showing " + parts.join(" and ") + ".";
   }
 
-  function refilter() {
-    for (const label of page.labels.keys()) stale.add(label);
+  function refilter(labels = page.labels.keys()) {
+    for (const label of labels) stale.add(label);
     show();
   }
 
@@ -291,7 +333,8 @@
       refilter();
     };
     const clusters = page.labels.flatMap((facts) => facts.clusters);
-    byId("only").parentNode.hidden = !clusters.some((c) => c.verdict || c.badges.length);
+    if (!live && !clusters.some((c) => c.starred)) byId("only-starred").remove();
+    byId("only").parentNode.hidden = !live && !clusters.some((c) => c.verdict || c.badges.length || c.starred);
     for (const id of ["text", "least", "size", "sort", "only"]) byId(id).addEventListener("input", apply);
     byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
     const beside = byId("beside");
@@ -316,14 +359,16 @@
 
   function csv(label, found) {
     const facts = page.labels[label];
+    const curated = facts.clusters.some((c) => c.name || c.note || c.starred);
+    const byHand = (c) => (curated ? [c?.name, c?.note, c ? String(c.starred) : ""] : []);
     const header = ["label", "selection", "cluster_rank", "cluster", "verdict", "badges", "rank", "file_name", "left", "top", "right", "bottom",
-      "typicality", "error", "typicality_null", "evidence", "distance", ...page.metadataColumns];
+      "typicality", "error", "typicality_null", "evidence", "distance", ...(curated ? ["cluster_name", "cluster_note", "cluster_starred"] : []), ...page.metadataColumns];
     const of = new Map(facts.clusters.map((c) => [c.cluster, c]));
     const known = (p) => (p.selection === "typical" ? of.get(p.cluster) : undefined);
     const controls = [...facts.random, ...facts.negative].map((i) => patches[i]).filter(matches);
     const rows = [...found.flatMap(({ members }) => members), ...controls].map((p) =>
       [facts.name, p.selection, known(p)?.rank, p.cluster, known(p)?.verdict?.[0], known(p)?.badges.map(([badge]) => badge).join("; "), p.rank, p.file, ...p.box,
-        p.typicality, p.error, p.typicalityNull, p.evidence, p.distance, ...page.metadata[p.metadata]]);
+        p.typicality, p.error, p.typicalityNull, p.evidence, p.distance, ...byHand(known(p)), ...page.metadata[p.metadata]]);
     return [header, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
   }
 
@@ -425,6 +470,7 @@
       viewer.showFacts(patch);
       viewer.showImage(patch);
       viewer.showHeat();
+      if (live) live.viewing(patch);
     },
 
     showFacts(patch) {
@@ -570,6 +616,7 @@
         const inside = x > -side && y > -side && x < width + side && y < height + side;
         if (inside && atlas.shown(patch.label)) atlas.sprite(context, patch, x - side / 2, y - side / 2, side);
       }
+      if (live) live.paint(context, at, side);
       atlas.mark(context, at, side);
     },
 
@@ -657,6 +704,7 @@
     const actions = { ArrowLeft: () => atlas.move(-far, 0), ArrowRight: () => atlas.move(far, 0), ArrowUp: () => atlas.move(0, -far),
       ArrowDown: () => atlas.move(0, far), "+": () => atlas.zoomBy(1.4), "=": () => atlas.zoomBy(1.4), "-": () => atlas.zoomBy(1 / 1.4),
       0: atlas.whole, Enter: () => atlas.middle && atlas.open(atlas.middle) };
+    if (live && live.mapKey(event)) return;
     if (!actions[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     actions[event.key]();
@@ -737,12 +785,17 @@
     if (!byId("map").hidden) atlas.paint();
   }
 
+  if (window.typikaLive) {
+    live = window.typikaLive({ page, patches, PATCH_FIELDS, make, count, short, byId, labelName, called, describe, tiles,
+      atlas, viewer, view, select, refilter });
+  }
   setUpTabs();
   setUpToolbar();
   setUpViewer();
   setUpMap();
   setUpTheme(() => atlas.draw());
-  if (page.labels.length) select(0, false);
+  if (live) live.start();
+  else if (page.labels.length) select(0, false);
   addEventListener("beforeprint", fillAll);
   matchMedia("print").addEventListener("change", (event) => { if (event.matches) fillAll(); });
 })();

@@ -1,0 +1,1 @@
+"""What people change about clusters by hand: edits, kept apart from what the run found."""
