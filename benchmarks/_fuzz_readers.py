@@ -92,7 +92,7 @@ PICTURES = [
     picture(14, "WEBP"), picture(15, "WEBP", mode="RGBA", lossless=True),
     picture(16, "AVIF", quality=40), picture(17, "PNG", dpi=(300, 300), exif=EXIF.tobytes()),
 ]  # fmt: skip
-MASKS = [picture(0, mode=mode) for mode in ("1", "L", "P", "I;16", "RGBA", "LA")]
+MASKS = [picture(0, mode=mode) for mode in ("1", "L", "P", "I;16")]
 TABLE = (b"file_name,label,year,group\none/0.png,a,1890,x\none/1.png,a,1891.5,\n"
          b'two/2.png,"b, c",,y\n3.png,b,1900,"z\nz"\n')  # fmt: skip
 LINES_OF_JSON = b"\n".join(
@@ -135,7 +135,7 @@ COCO = json.dumps({
 }).encode()  # fmt: skip
 BOXES = [b"file_name,label,x,y,width,height\none/0.png,a,1,2,30,20\n1.png,,0,0,5.5,5\n",
          b"image_id,left,top,right,bottom\none/0.png,1,2,30,20\n"]  # fmt: skip
-CLASSES = b"number,name\n0,sky\n7,road\n21,\"tree, bush\"\n"
+CLASSES = b'number,name\n0,sky\n7,road\n21,"tree, bush"\n'
 RECIPE = b"""seed = 3
 [collection]
 label = "year"
@@ -146,8 +146,17 @@ kind = "embedded"
 width = 64
 [score]
 n_draws = 16
-t_range = [0.1, 0.7]
-against = "null"
+[report]
+max_megabytes = 12.5
+sheets = false
+"""
+TYPEWRITER = b"""seed = 3
+[model]
+height = 48
+[training]
+steps = 6
+batch = 4
+held_out = 0.0
 """
 REPLACEMENTS = (b"char,replacement,regex,allow\nu,v,,\n#r#(a)b,\\1,,\n\xc5\xbf,s,false,\n"
                 b"x+,y,true,\n\xe2\x81\x8a,et,,true\n")  # fmt: skip
@@ -268,19 +277,26 @@ def _classes(folder: Path) -> int:
 
 
 def _recipe(folder: Path) -> int:
+    """A recipe of `typika mine`, read, written and read again."""
     from typika import config
-    from typika.typewriting import configure
-    from typika.workflow import MineConfig
+    from typika.workflow import MineConfig, configure
 
     found = config.read_toml(folder / "x.toml")
-    try:
-        configure(found)
-    except config.ConfigError:
-        pass
-    built = config.build(MineConfig, found)
+    built = configure(found)
     config.digest(built)
     (folder / "y.toml").write_text(config.as_toml(built), encoding="utf-8")
     assert config.build(MineConfig, config.read_toml(folder / "y.toml")) == built
+    return 1
+
+
+def _typewriter(folder: Path) -> int:
+    """A recipe of `typika typewriter fit`."""
+    from typika import config
+    from typika.typewriting import configure
+
+    built = configure(config.read_toml(folder / "x.toml"))
+    config.digest(built)
+    config.as_toml(built).encode()
     return 1
 
 
@@ -403,6 +419,8 @@ def readers() -> list[Reader]:
         Reader(name="classes.csv", file="classes.csv", seeds=[CLASSES], mutators=_CSV,
                read=_classes),
         Reader(name="TOML recipes", file="x.toml", seeds=[RECIPE], mutators=_TOML, read=_recipe),
+        Reader(name="typewriter recipes", file="x.toml", seeds=[TYPEWRITER], mutators=_TOML,
+               read=_typewriter),
         Reader(name="settings", file="x.txt",
                seeds=[b"score.n_draws=16\ncollection.bin=decade\nmodel.width=32\nseed=1"],
                mutators=(BYTES, TOKENS, mutations.toml_mutant), read=_settings),

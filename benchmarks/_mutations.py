@@ -332,7 +332,7 @@ def _other_columns(table: pa.Table, rng: Random) -> pa.Table:
 
 
 def _strange_array(n: int, rng: Random) -> pa.Array:
-    """n values of some type."""
+    """N values of some type."""
     kinds: Sequence[Callable[[], pa.Array]] = (
         lambda: pa.array([hostile_text(rng) for _ in range(n)], pa.string()),
         lambda: pa.array([None] * n, pa.null()),

@@ -67,7 +67,8 @@ def spoil(reader: Reader, number: int) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2))):
         try:
             content = rng.choice(reader.mutators)(content, rng)
-        except (ValueError, OSError, RecursionError, csv.Error, pa.ArrowException):  # too spoiled for its kind
+        except (ValueError, OSError, RecursionError, csv.Error, pa.ArrowException):
+            # Too spoiled already for its kind.
             content = damaged(content, rng)
     return content
 
@@ -224,8 +225,9 @@ def run() -> Result:
     for reader, tally in tallies:
         broken = sum(tally.uncaught.values())
         uncaught, outside = uncaught + broken, outside + tally.outside
-        rows.append(f"| {reader.name} | {tally.inputs:,} | {tally.read:,} | {tally.records:,} | "
-                    f"{tally.refused:,} | {broken} | {tally.outside} | {tally.seconds:.0f} |")  # fmt: skip
+        cells = (reader.name, f"{tally.inputs:,}", f"{tally.read:,}", f"{tally.records:,}",
+                 f"{tally.refused:,}", broken, tally.outside, f"{tally.seconds:.0f}")  # fmt: skip
+        rows.append(f"| {' | '.join(map(str, cells))} |")
         worst += [f"{reader.name}: {n} x {text}" for text, n in tally.uncaught.most_common()]
     table = "\n".join([
         "| reader | inputs | read | records | refused | uncaught | outside | s |",

@@ -12,7 +12,7 @@ from typika.errors import ConfigError
 from typika.exports.coco import coco
 from typika.exports.embedding_atlas import atlas
 from typika.exports.iiif import BASE, manifest
-from typika.exports.patches import patches_of
+from typika.exports.patches import patches_of, require_patches
 from typika.files import write_text
 from typika.run import Run
 from typika.tables import read_parquet, write_csv, write_parquet
@@ -37,10 +37,11 @@ def export_patches(
     if format not in FORMATS:
         raise ConfigError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     folder = Path(run)
-    source = Run.read(folder).manifest.get("source", "")
+    source = Run.read(folder).manifest.get("source") or ""
     if not (folder / PATCHES).exists():
         raise ConfigError(f"{folder}: no {PATCHES} yet; run `typika cluster {folder}` first")
     table = read_parquet(folder / PATCHES)
+    require_patches(table, str(folder / PATCHES))
     target = Path(out) if out else folder / "exports"
     if format == "coco":
         path = target / "coco.json"

@@ -28,8 +28,10 @@ from typika.collection._labels import (
     label_strings,
     separate_labels,
 )
-from typika.collection._stored import class_names, image_column, open_parquet
+from typika.collection._stored import class_names, image_column
 from typika.errors import ConfigError, DataError
+from typika.files import read_json
+from typika.tables import open_parquet, parquet_table, read_parquet
 
 PATH_COLUMNS = ("file_name", "filename", "file", "path", "image")  # the first present counts
 STORED_FILE, STORED_ROW = "source_file", "source_row"  # where an image's bytes are, in Parquet
@@ -400,12 +402,12 @@ def _read_table(path: Path) -> pa.Table:
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            return open_parquet(path).read().replace_schema_metadata(None)
+            return _own_names(read_parquet(path).replace_schema_metadata(None))
         content = path.read_bytes()
         if suffix in (".jsonl", ".ndjson"):
             return _read_jsonl(content)
         return _read_csv(content)
-    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # Arrow's, JSON's are ValueErrors
         raise DataError(
             f"{path}: cannot be read as a {suffix} table in UTF-8 ({error})"
         ) from error
@@ -423,14 +425,18 @@ def _read_csv(content: bytes) -> pa.Table:
         column_types=dict.fromkeys(first.schema.names, pa.string()), strings_can_be_null=False
     )
     read = pa_csv.read_csv(pa.BufferReader(content), read_all, parse, text)
-    names, taken = [], set[str]()
-    for name in read.column_names:
+    return _own_names(pa.table([_typed(column) for column in read.columns], read.column_names))
+
+
+def _own_names(table: pa.Table) -> pa.Table:
+    """The table with a name of its own for each column."""
+    names: list[str] = []
+    for name in table.column_names:
         new = name.strip()
-        while new in taken:
+        while new in names:
             new += "_"
-        taken.add(new)
         names.append(new)
-    return pa.table([_typed(column) for column in read.columns], names=names)
+    return table.rename_columns(names)
 
 
 def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -451,7 +457,7 @@ def _read_jsonl(content: bytes) -> pa.Table:
     for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
-        row = json.loads(line)
+        row = read_json(line)
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is no object")
         rows.append(row)
@@ -484,10 +490,12 @@ def _stored(layout: Layout) -> _Source:
             image = image_column(schema)
             if image is None:
                 raise DataError(f"{path}: no image column, unlike {layout.tables[0][1].name}")
+            if schema.names.count(image) > 1:
+                raise DataError(f"{path}: several columns are called {image!r}; rename one")
             wanted = [name for name in schema.names if name != image]
-            table = file.read(columns=wanted).replace_schema_metadata(None)
+            table = _own_names(parquet_table(file, path, wanted).replace_schema_metadata(None))
             n = file.metadata.num_rows
-            paths = _stored_paths(file, image, n)
+            paths = _stored_paths(file, path, image, n)
         names += [path or f"row-{len(names) + row:06d}" for row, path in enumerate(paths)]
         tables.append(_named_classes(table, schema))
         files += [file_name] * n
@@ -505,15 +513,16 @@ def _stored(layout: Layout) -> _Source:
     )
 
 
-def _stored_paths(file: Any, image: str, n: int) -> list[str | None]:
+def _stored_paths(file: Any, path: Path, image: str, n: int) -> list[str | None]:
     schema = file.schema_arrow
     kind = schema.field(image).type
     if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
-        structs = file.read(columns=[f"{image}.path"]).column(0).combine_chunks()
-        paths: list[str | None] = structs.field("path").to_pylist()
+        structs = parquet_table(file, path, [f"{image}.path"]).column(0).combine_chunks()
+        paths: list[str | None] = label_strings(structs.field("path")).to_pylist()
         return paths
     if "file_name" in schema.names:
-        named: list[str | None] = label_strings(file.read(columns=["file_name"])[0]).to_pylist()
+        names = parquet_table(file, path, ["file_name"])[0]
+        named: list[str | None] = label_strings(names).to_pylist()
         return named
     return [None] * n
 

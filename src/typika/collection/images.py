@@ -50,7 +50,8 @@ from typika.collection._tables import (
     read_listing,
 )
 from typika.errors import ConfigError, DataError
-from typika.files import whole_file, write_text
+from typika.files import is_folder, read_json, whole_file, write_text
+from typika.tables import harmless, read_parquet
 
 __all__ = ["OWN_COLUMNS", "Dialect", "Header", "ImageCollection", "Skipped", "decode"]
 
@@ -90,6 +91,14 @@ class ImageCollection:
         missing = [name for name in _REQUIRED if name not in self.table.column_names]
         if missing:
             raise DataError(f"collection table lacks the columns {', '.join(missing)}")
+        for name, count in Counter(self.table.column_names).items():
+            if count > 1:
+                raise DataError(f"collection table has {count} columns {name!r}; scan it again")
+        for name in _REQUIRED:
+            kind = self.table.schema.field(name).type
+            right = pa.types.is_int32 if name in ("width", "height") else pa.types.is_string
+            if not right(kind) or self.table[name].null_count:
+                raise DataError(f"collection table has {kind} as {name!r}; scan it again")
 
     @classmethod
     def open(
@@ -323,7 +332,9 @@ class ImageCollection:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file_name", "reason"))
-        writer.writerows((item.file_name, item.reason) for item in self.skipped)
+        writer.writerows(
+            (harmless(item.file_name), harmless(item.reason)) for item in self.skipped
+        )
         write_text(folder / _SKIPPED, text.getvalue())
 
     @classmethod
@@ -339,10 +350,10 @@ class ImageCollection:
         """
         try:
             table = _read(folder / _TABLE)
-            notes = json.loads((table.schema.metadata or {}).get(_NOTES, b"[]"))
+            notes = read_json((table.schema.metadata or {}).get(_NOTES, b"[]").decode())
             with (folder / _SKIPPED).open(encoding="utf-8", newline="") as handle:
                 skipped = [Skipped(*row) for row in list(csv.reader(handle))[1:]]
-        except (OSError, ValueError, TypeError) as error:
+        except (DataError, OSError, ValueError, TypeError, csv.Error) as error:
             raise DataError(
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
@@ -361,8 +372,7 @@ def _write(table: pa.Table, where: Any) -> None:
 
 
 def _read(where: Any) -> pa.Table:
-    with pq.ParquetFile(where) as file:
-        return file.read().combine_chunks()
+    return read_parquet(where).combine_chunks()
 
 
 def _require_contrast(path: Path, found: Assembled, label: str | None) -> None:
@@ -372,7 +382,7 @@ def _require_contrast(path: Path, found: Assembled, label: str | None) -> None:
         return
     if labels:
         deeper = path / labels[0]
-        hint = f"; did you mean {deeper}?" if deeper.is_dir() else ""
+        hint = f"; did you mean {deeper}?" if is_folder(deeper) else ""
         raise DataError(
             f"{path}: only the label {labels[0]!r}; typicality is a contrast and needs at least "
             f"two labels{hint}{_reasons(found.skipped)}"
