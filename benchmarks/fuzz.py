@@ -5,14 +5,16 @@ number. A reader must give records or raise TypikaError: any other exception, a 
 the process, more than TIMEOUT seconds or MEMORY bytes, or a file opened for writing outside of the
 input's own folder is counted against it.
 
-    python -m benchmarks.fuzz READER [N [FIRST]]     # N inputs of one reader, with their tracebacks
+    python -m benchmarks.fuzz READER [N [FIRST]]     # N inputs of one reader
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import faulthandler
+import json
 import multiprocessing as processes
 import os
 import random
@@ -35,6 +37,8 @@ import pyarrow as pa
 from benchmarks._fuzz_readers import Reader, readers
 from benchmarks._mutations import damaged
 from benchmarks.record import Figure, Result, at_most
+from typika.console import say
+from typika.files import safe_name
 
 INPUTS = 10_000  # of each reader
 TIMEOUT = 20.0  # seconds for one input
@@ -108,7 +112,7 @@ class Watch:
         for name in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
             if not isinstance(name, str | bytes | os.PathLike):
                 continue
-            place = os.path.realpath(os.fsdecode(name))  # noqa: PTH - no Path inside of a hook
+            place = os.path.realpath(os.fsdecode(name))  # no Path in a hook
             if not place.startswith(self.inside) and place != os.devnull:
                 self.found.append(f"{event} {place}")
 
@@ -127,7 +131,7 @@ def _work(reader: Reader, first: int, last: int, pipe: Connection) -> None:
             folder = Path(place) / "input"
             folder.mkdir()
             content = spoil(reader, number)
-            watch.found, watch.inside = [], os.path.realpath(folder)  # noqa: PTH
+            watch.found, watch.inside = [], os.path.realpath(folder)
             try:
                 found = attempt(reader, content, folder)
                 kind = "refused" if isinstance(found, str) else "read"
@@ -214,14 +218,27 @@ def _count(tally: Tally, reader: Reader, kind: str, number: int, text: str, reco
             tally.uncaught[text] += 1
         if tally.uncaught[text] <= 3:
             KEPT.mkdir(exist_ok=True)
-            name = "".join(sign if sign.isalnum() else "-" for sign in reader.name)
-            (KEPT / f"{name}-{number}").write_bytes(spoil(reader, number))
+            (KEPT / f"{safe_name(reader.name)}-{number}").write_bytes(spoil(reader, number))
+
+
+def tally_of(reader: Reader) -> Tally:
+    """The tally of all inputs; that of an interrupted run where TYPIKA_FUZZ_RESUME is set."""
+    kept = KEPT / f"{safe_name(reader.name)}.tally"
+    if os.environ.get("TYPIKA_FUZZ_RESUME") and kept.exists():
+        values = json.loads(kept.read_text())
+        return Tally(**{**values, "uncaught": Counter(values["uncaught"])})
+    tally = fuzz(reader)
+    KEPT.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(dataclasses.asdict(tally)))
+    broken = tally.uncaught.total()
+    say(f"{reader.name}: {broken} of {tally.inputs} uncaught, {tally.seconds:.0f} s")
+    return tally
 
 
 def run() -> Result:
     rows, worst = [], []
     uncaught = outside = 0
-    tallies = [(reader, fuzz(reader)) for reader in readers()]
+    tallies = [(reader, tally_of(reader)) for reader in readers()]
     for reader, tally in tallies:
         broken = sum(tally.uncaught.values())
         uncaught, outside = uncaught + broken, outside + tally.outside

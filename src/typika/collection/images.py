@@ -115,12 +115,13 @@ class ImageCollection:
         split_lists: tuple[str, ...] = (),
         workers: int = 2,
     ) -> ImageCollection:
-        """Read a collection: class folders, a metadata table or Parquet, whichever is there.
+        """Read a collection: folders, a table, Parquet or IIIF manifests, whichever is there.
 
         Every image is read and decoded once; those that cannot be used are in `skipped`.
 
         Args:
-            path: a folder, or a metadata table (.csv, .tsv, .jsonl, .parquet).
+            path: a folder, a metadata table (.csv, .tsv, .jsonl, .parquet), or a IIIF manifest
+                or collection (.json).
             label: the metadata column of labels; `None` takes `label` or the only likely one,
                 "" none: all images are of one label, for conditions that are no words.
             bin: bins of a numeric label: "decade", "century" or a width, and optionally the
@@ -255,6 +256,20 @@ class ImageCollection:
             return header(self._bytes(index))
         except Unreadable as error:
             raise DataError(f"{self.root / name}: {error}") from error
+
+    def content(self, file_name: str) -> bytes:
+        """The bytes of the image of a name, as they are in its file or its row.
+
+        Raises:
+            DataError: there is no such image, or it has gone.
+        """
+        index = pc.index(self.table["file_name"], file_name).as_py()
+        if index < 0:
+            raise DataError(f"{file_name!r}: no such image in the collection")
+        try:
+            return self._bytes(index)
+        except Unreadable as error:
+            raise DataError(f"{self.root / file_name}: {error}") from error
 
     def _bytes(self, index: int) -> bytes:
         if STORED_ROW in self.table.column_names:

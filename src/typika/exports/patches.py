@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from typika.errors import DataError
 
@@ -36,6 +37,9 @@ def require_patches(table: pa.Table, name: str) -> None:
         there = column in table.column_names
         if not there or not right(table[column].type) or table[column].null_count:
             raise DataError(f"{name}: no column {column!r} of {kind}; run `typika cluster` again")
+    for column in ("width", "height"):
+        if table.num_rows and pc.min(table[column]).as_py() < 1:
+            raise DataError(f"{name}: an image whose {column} is none; run `typika cluster` again")
     for column in ("map_x", "map_y"):
         if column in table.column_names and not pa.types.is_floating(table[column].type):
             raise DataError(f"{name}: {column} holds no numbers; run `typika cluster` again")
