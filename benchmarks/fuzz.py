@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import faulthandler
 import json
 import multiprocessing as processes
@@ -229,7 +228,7 @@ def tally_of(reader: Reader) -> Tally:
         return Tally(**{**values, "uncaught": Counter(values["uncaught"])})
     tally = fuzz(reader)
     KEPT.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(dataclasses.asdict(tally)))
+    kept.write_text(json.dumps(vars(tally)))
     broken = tally.uncaught.total()
     say(f"{reader.name}: {broken} of {tally.inputs} uncaught, {tally.seconds:.0f} s")
     return tally

@@ -1,7 +1,8 @@
 """Patches as a FiftyOne dataset folder, which FiftyOne is not needed to write.
 
     samples.json, metadata.json   fo.types.FiftyOneDataset: an image a sample, with all its columns
-    labels.json, data.json        fo.types.FiftyOneImageDetectionDataset: the boxes alone
+    labels.json, data.json        fo.types.FiftyOneImageDetectionDataset: the boxes alone, with
+                                  data_path="data.json" where images are not in FOLDER/data
 
 https://docs.voxel51.com/user_guide/import_datasets.html
 """
@@ -48,7 +49,9 @@ def fiftyone(table: pa.Table, paths: Mapping[str, str], name: str) -> dict[str, 
     return {
         "samples.json": _text({"samples": samples}),
         "metadata.json": _text({"media_type": "image", "info": info}),
-        "labels.json": _text({key: list(map(_box, own[image])) for image, key in keys.items()}),
+        "labels.json": _text(
+            {"labels": {key: list(map(_box, own[image])) for image, key in keys.items()}}
+        ),
         "data.json": _text({key: paths[image] for image, key in keys.items()}),
     }
 
