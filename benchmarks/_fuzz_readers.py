@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from benchmarks import _mutations as mutations
+from typika.errors import DataError
 
 Prepare = Callable[[Path], None]
 SIZE = (60, 40)  # width and height of every picture here
@@ -286,16 +287,32 @@ def _lines(folder: Path) -> int:
     from typika.collection.places import places_of, places_table
     from typika.typewriter.stages import _collect
 
+    if not _in_full(folder):
+        return _lines_unseen(folder)
     found = LineCollection.open(folder, workers=1)
     assert places_table(places_of(found)).num_rows == len(found)
     assert found.digest
-    if not _in_full(folder):
-        return len(found)
     # What a typewriter's first stage writes of its lines.
     _collect(SimpleNamespace(path=folder.joinpath), found, 16)
     for line in found.lines[:3]:
         assert found.load(line, 16).pixels.shape[0] == 16
     return len(found)
+
+
+def _lines_unseen(folder: Path) -> int:
+    """The lines of a folder, as `read_lines` finds them, without a look at their images."""
+    from typika.collection import _line_scan as scan
+    from typika.collection._files import walk
+    from typika.collection._transcription import Spelling
+
+    harvest = scan._gather(folder, walk(folder, others=(".txt", ".xml", ".json")), None)
+    looked = {line.file_name: scan.Source("0", *SIZE) for line in harvest}
+    candidates, cuts = scan._measure(scan._unique(harvest), looked, harvest)
+    scan._columns(candidates, scan.find_metadata(folder))
+    scan._spell(candidates, Spelling(), harvest)
+    if not (found := sum(not isinstance(cut, scan.Unusable) for cut in cuts)):
+        raise DataError("no usable line")
+    return found
 
 
 def _replaced(folder: Path) -> int:

@@ -35,12 +35,13 @@ import pyarrow as pa
 
 from benchmarks._fuzz_readers import Reader, readers
 from benchmarks._mutations import damaged
-from benchmarks.record import Figure, Result, at_most
+from benchmarks.record import Figure, Result, at_most, cpu_seconds
 from typika.console import say
 from typika.files import safe_name
 
 INPUTS = 10_000  # of each reader
-TIMEOUT = 20.0  # seconds for one input
+TIMEOUT = 20.0  # seconds of a core for one input
+LONGEST = 600.0  # seconds by the clock, on a machine that others use too
 MEMORY = 3 << 30  # bytes that a process may map beside what it had when it began
 KEPT = Path(tempfile.gettempdir()) / "typika-fuzz"  # inputs that broke something
 PLACE = Path("/dev/shm")  # where writing costs nothing, if there is such a place
@@ -79,11 +80,10 @@ def spoil(reader: Reader, number: int) -> bytes:
 def attempt(reader: Reader, content: bytes, folder: Path) -> int | str:
     """Records of one input, or why it is refused.
 
-    folder: a new one. Raises whatever else the reader raises, warnings too.
+    folder: what `reader.prepare` made. Raises whatever else the reader raises, warnings too.
     """
     from typika.errors import TypikaError
 
-    reader.prepare(folder)
     path = folder / reader.file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -125,10 +125,12 @@ def _work(reader: Reader, first: int, last: int, pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     watch = Watch()
     with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as place, _silent():
+        folder = Path(place) / "input"
+        folder.mkdir()
+        reader.prepare(folder)
+        prepared = _state(folder, reader.file)
         for number in range(first, last):
             pipe.send(("begin", number, "", 0))
-            folder = Path(place) / "input"
-            folder.mkdir()
             content = spoil(reader, number)
             watch.found, watch.inside = [], os.path.realpath(folder)
             try:
@@ -142,13 +144,25 @@ def _work(reader: Reader, first: int, last: int, pipe: Connection) -> None:
             watch.inside = ""
             if watch.found:
                 pipe.send(("outside", number, watch.found[0], 0))
-            shutil.rmtree(folder)
+            (folder / reader.file).unlink(missing_ok=True)
+            if _state(folder, reader.file) != prepared:
+                shutil.rmtree(folder)
+                folder.mkdir()
+                reader.prepare(folder)
+                prepared = _state(folder, reader.file)
     pipe.send(("end", last, "", 0))
+
+
+def _state(folder: Path, spoiled: str) -> list[tuple[str, int, int]]:
+    """What is in a folder beside the file that is spoiled."""
+    found = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path != folder / spoiled]
+    return [(str(path), one.st_size, one.st_mtime_ns) for path, one in found]
 
 
 def _warm(reader: Reader) -> None:
     """Import what the reader imports, before memory is bounded."""
     with tempfile.TemporaryDirectory() as place, _silent(), contextlib.suppress(Exception):
+        reader.prepare(Path(place))
         attempt(reader, reader.seeds[0], Path(place))
 
 
@@ -184,18 +198,25 @@ def fuzz(reader: Reader, inputs: int = INPUTS, first: int = 0) -> Tally:
         worker = context.Process(target=_work, args=(reader, number, first + inputs, theirs))
         worker.start()
         theirs.close()
-        current, begun = number, False
+        current, begun, quiet, busy = number, False, 0.0, 0.0
         while True:
-            if not mine.poll(TIMEOUT if begun else 120.0):
+            if (
+                not mine.poll(TIMEOUT)
+                and (quiet := quiet + TIMEOUT)
+                and (cpu_seconds(worker.pid) - busy > TIMEOUT or quiet > LONGEST)
+            ):
                 worker.kill()
                 _count(tally, reader, "uncaught", current, f"hangs for {TIMEOUT:g} s", 0)
                 break
+            if not mine.poll():
+                continue
             try:
                 kind, current, text, records = mine.recv()
             except EOFError:
                 worker.join()
                 _count(tally, reader, "uncaught", current, f"dies ({worker.exitcode})", 0)
                 break
+            quiet, busy = 0.0, cpu_seconds(worker.pid) if kind == "begin" else busy
             begun = True
             if kind == "end":
                 break
