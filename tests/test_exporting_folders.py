@@ -26,7 +26,7 @@ def patches(**further: list) -> pa.Table:
         {"image_id": f"{n}", "file_name": name, "label": label, "selection": "typical",
          "rank": rank, **dict(zip(("left", "top", "right", "bottom"), box, strict=True)),
          "typicality": score, "cluster": cluster, "thumbnail": {"bytes": b"x", "path": name},
-         "width": 100, "height": 80, "iiif_manifest": "https://museum.org/m/../1" if canvas else "",
+         "width": 100, "height": 80, "iiif_manifest": "https://a.org/../1" if canvas else "",
          "iiif_canvas": canvas, "iiif_width": size[0], "iiif_height": size[1],
          "iiif_image": "https://museum.org/i/1.png" if canvas else None}
         for n, (name, label, rank, box, score, cluster, canvas, size) in enumerate(ROWS)

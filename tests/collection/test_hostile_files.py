@@ -74,10 +74,8 @@ def test_a_text_chunk_that_unpacks_to_hundreds_of_megabytes() -> None:
     content = encoded(picture(0))
     spoiled = content[:33] + struct.pack(">I", len(chunk) - 4) + chunk
     spoiled += struct.pack(">I", zlib.crc32(chunk)) + content[33:]
-    try:
-        assert look(spoiled).width == 40
-    except Unreadable as error:
-        assert "damaged" in str(error)
+    with pytest.raises(Unreadable, match="damaged"):
+        look(spoiled)
 
 
 def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path: Path) -> None:
@@ -219,7 +217,7 @@ def test_parquet_columns_of_one_name(tmp_path: Path) -> None:
     parquet(tmp_path / "metadata.parquet", table)
     collection = ImageCollection.open(tmp_path)
     assert collection.labels == ("a", "b")
-    assert collection.table["label__"].to_pylist() == ["x"] * 4
+    assert collection.table["label_"].to_pylist() == ["x"] * 4
 
 
 def test_two_columns_of_images_of_one_name(tmp_path: Path) -> None:
@@ -358,7 +356,7 @@ def test_xml_of_more_elements_than_memory(tmp_path: Path) -> None:
 def test_xml_nested_a_hundred_thousand_deep(tmp_path: Path) -> None:
     write(tmp_path / "x.png", 0, format="PNG")
     (tmp_path / "x.xml").write_text("<a>" * 100_000 + "</a>" * 100_000)
-    with pytest.raises(DataError, match="no usable text line|no text line"):
+    with pytest.raises(DataError, match="text line"):
         LineCollection.open(tmp_path, workers=1)
 
 
