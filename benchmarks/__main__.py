@@ -48,6 +48,8 @@ SLOW = (
     "xml_round_trip",
     "hand_font",
     "cipher",
+    "fuzz",
+    "fiftyone_loads",
 )
 
 

@@ -42,6 +42,8 @@ FLOORS = (
         "biases",
         "adaptations",
         "exporting",
+        "exporting_folders",
+        "fetching",
         "exporting_patches",
         "letterforms",
         "script_comparison",

@@ -45,11 +45,21 @@ def build(kind: type[Config], *sources: Values) -> Config:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a recipe. Raises ConfigError where the file is missing or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the recipe ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Raises ValueError: not TOML, nested too deeply, or a number too long to be written."""
+    try:
+        values = tomllib.loads(text)
+        repr(values)  # 0x and thousands of digits can be read, but not written again
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return values
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -73,6 +83,10 @@ def from_settings(settings: Mapping[str, str]) -> dict[str, Any]:
         place = nested
         for step in path:
             place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{name}: {step} is set to a value too, and is no section")
+        if not text.isascii() and not _is_text(text):
+            raise ConfigError(f"{name}={text!r}: not text in UTF-8; correct it")
         place[last] = _toml_value(text)
     return nested
 
@@ -183,9 +197,9 @@ def _section_kind(value: Any, kinds: tuple[Any, ...], name: str) -> Any:
     """Which dataclass of a union a section is, by its `kind`."""
     known = {typing.get_args(typing.get_type_hints(kind)["kind"])[0]: kind for kind in kinds}
     chosen = value.get("kind", next(iter(known))) if isinstance(value, Mapping) else None
-    if isinstance(value, Mapping) and chosen not in known:
+    if isinstance(value, Mapping) and not (isinstance(chosen, str) and chosen in known):
         raise ConfigError(f"{name}.kind={chosen!r}: expected one of {', '.join(known)}")
-    return known.get(chosen, kinds[0])
+    return known.get(chosen, kinds[0]) if isinstance(chosen, str) else kinds[0]
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], name: str) -> tuple:
@@ -212,9 +226,17 @@ def _convert_plain(value: Any, kind: Any, name: str) -> Any:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_section(value: Any) -> bool:

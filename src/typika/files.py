@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all, their names, and digests of what they hold."""
+"""Files that appear whole or not at all, their names, digests of what they hold, and JSON."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 BLOCK = 1 << 20  # bytes read at a time
 MAX_NAME = 80
@@ -63,6 +65,33 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON text from elsewhere.
+
+    Raises:
+        ValueError: not JSON, nested too deeply, a number of thousands of digits, or a text in it
+            that is no Unicode (half of a surrogate pair) and could be written nowhere.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file, also under a name that no file can have."""
+    # Path.is_file raises OSError for a name that is too long.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, also under a name that none can have."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def sweep(folder: Path) -> None:

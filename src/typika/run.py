@@ -324,13 +324,30 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["stages"], manifest["config"]
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = files.read_json(path.read_text(encoding="utf-8"))
+        _require_manifest(manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path}: not a manifest of typika; pass --out with a new folder"
         ) from error
     return manifest
+
+
+def _require_manifest(manifest: Any) -> None:
+    """Raise TypeError or KeyError where a manifest is not what `Run` writes."""
+    stages, settings = manifest["stages"], manifest["config"]
+    source = manifest.get("source", "")
+    if not isinstance(stages, dict) or not isinstance(settings, dict | None):
+        raise TypeError("stages and config")
+    if not isinstance(source, str | None):
+        raise TypeError("source")
+    for stage in stages.values():
+        if not isinstance(stage.get("outputs", {}), dict) or not isinstance(
+            stage.get("seconds", 0), int | float
+        ):
+            raise TypeError("outputs and seconds of a stage")
+        if "finished" in stage and "outputs" not in stage:
+            raise KeyError("outputs")
 
 
 def _new_manifest() -> dict[str, Any]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from typika.errors import DataError
 from typika.files import whole_file
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+MOST_VALUES = 400_000_000  # of one file: beyond, a table is made to fill memory, not to be read
+MOST_BYTES = 16 << 30  # of one file in memory
+_STEP = 1 << 28  # bytes: what may be unpacked at once before it is counted
+# What Arrow raises on damaged files; its own exceptions are of many kinds.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, MemoryError, NotImplementedError,
+          pa.ArrowException)  # fmt: skip
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -37,14 +45,81 @@ def write_table(table: pa.Table, path: Path) -> None:
     write_csv(table, path.with_suffix(".csv"))
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file."""
-    return pq.ParquetFile(path).read(columns=columns)
+def read_parquet(path: Path | pa.NativeFile, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file.
+
+    Raises:
+        DataError: missing, damaged, or larger than a table of images can be.
+    """
+    with open_parquet(path) as file:
+        return parquet_table(file, path, columns)
 
 
 def parquet_columns(path: Path) -> list[str]:
-    """The names of the columns of one Parquet file."""
-    return list(pq.ParquetFile(path).schema_arrow.names)
+    """The names of the columns of one Parquet file. Raises DataError as `read_parquet`."""
+    with open_parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def open_parquet(path: Path | pa.NativeFile) -> pq.ParquetFile:
+    """Open a Parquet file. Raises DataError where it is none, or has a nameless schema."""
+    try:
+        file = pq.ParquetFile(path)
+        file.schema_arrow.names  # noqa: B018 - names that are no UTF-8 come out here
+        return file
+    except DAMAGE as error:
+        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from error
+
+
+def parquet_table(
+    file: pq.ParquetFile, path: Path | pa.NativeFile, columns: list[str] | None = None
+) -> pa.Table:
+    """Read an open Parquet file, some of its columns or all.
+
+    A file of a few bytes may say that it holds one text a thousand million times, so what it says
+    is looked at before it is unpacked, and what is unpacked is counted.
+
+    Raises:
+        DataError: damaged, texts that are no UTF-8, or more than `MOST_VALUES` or `MOST_BYTES`.
+    """
+    try:
+        values, largest = _claims(file.metadata, columns)
+        if values > MOST_VALUES:
+            raise DataError(f"{path}: says that it holds {values:,} values; no table of images "
+                            f"has more than {MOST_VALUES:,}")  # fmt: skip
+        table = (file.read(columns=columns) if values * largest < MOST_BYTES
+                 else _counted(file, path, columns, largest))  # fmt: skip
+        table.validate(full=True)
+        return table
+    except DAMAGE as error:
+        raise DataError(f"{path}: damaged ({error})") from error
+
+
+def _claims(metadata: Any, columns: list[str] | None) -> tuple[int, int]:
+    """Values of some columns, and the bytes that one value may have at most."""
+    values = largest = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            column = row_group.column(number)
+            if columns is None or column.path_in_schema.startswith(tuple(columns)):
+                values += max(column.num_values, 0)
+                largest = max(largest, column.total_uncompressed_size)
+        values = max(values, metadata.num_rows)
+    return values, largest
+
+
+def _counted(
+    file: pq.ParquetFile, path: Path | pa.NativeFile, columns: list[str] | None, largest: int
+) -> pa.Table:
+    """Read in steps that cannot be large, and stop at `MOST_BYTES`."""
+    parts, size = [], 0
+    for batch in file.iter_batches(max(1, min(65_536, _STEP // largest)), columns=columns):
+        size += batch.nbytes
+        if size > MOST_BYTES:
+            raise DataError(f"{path}: unpacks to more than {MOST_BYTES >> 30} GiB")
+        parts.append(batch)
+    return pa.Table.from_batches(parts, schema=parts[0].schema if parts else file.schema_arrow)
 
 
 def write_csv(table: pa.Table, path: Path) -> None:

@@ -13,6 +13,7 @@ from cyclopts import App, Group, Parameter
 
 from typika import __version__
 from typika.cli.export import export_patches
+from typika.cli.fetch import fetch
 from typika.cli.typewriter import app as typewriter_app
 from typika.cli.view import view
 from typika.console import duration, say
@@ -30,6 +31,7 @@ app = App(
 app.command(typewriter_app)
 app.command(export_patches, name="export")
 app.command(view)
+app.command(fetch)
 
 WHAT = Group("What to mine", sort_key=1)
 HOW = Group("How to run", sort_key=2)

@@ -33,20 +33,23 @@ def export(
 
 def export_patches(
     run: Path,
-    format: Literal["coco", "iiif", "embedding-atlas", "csv"],
+    format: Literal["coco", "fiftyone", "iiif", "embedding-atlas", "csv"],
     *,
     out: Path | None = None,
     base: str | None = None,
+    images: Literal["none", "link", "copy"] = "none",
 ) -> None:
     """Write the typical patches of a run in a format of other tools.
 
     Args:
         run: Folder that `typika mine` or `typika cluster` made.
-        format: `coco`, `iiif` (a Presentation 3 manifest), `embedding-atlas` (Parquet) or `csv`.
+        format: `coco`, `fiftyone` (a dataset folder), `iiif` (a Presentation 3 manifest, or
+            annotations on your own), `embedding-atlas` (Parquet) or `csv`.
         out: Folder; RUN/exports by default.
-        base: Of iiif, the URL of the images' folder; http://localhost:8000 by default.
+        base: Of iiif, the URL of the images' or annotations' folder; http://localhost:8000.
+        images: Of fiftyone: `link` or `copy` them into the folder; else named where they are.
     """
     from typika import exporting_patches
 
     options = {} if base is None else {"base": base}
-    print(exporting_patches.export_patches(run, format, out, **options))
+    print(exporting_patches.export_patches(run, format, out, images=images, **options))

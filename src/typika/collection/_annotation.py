@@ -82,8 +82,8 @@ def _load(path: Path) -> dict[str, Any]:
 def _is_entry(entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
-    label = entry.get(_LABEL)
-    return label is None or (isinstance(label, str) and is_text(label))
+    texts = [one for pair in entry.items() for one in pair if isinstance(one, str)]
+    return isinstance(entry.get(_LABEL), str | None) and all(map(is_text, texts))
 
 
 def _columns(entry: dict[str, Any]) -> dict[str, str]:

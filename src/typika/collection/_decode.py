@@ -6,6 +6,7 @@ Pillow decodes; this room decides what counts as readable and how every pixel fo
 
 from __future__ import annotations
 
+import stat
 import struct
 import threading
 import warnings
@@ -25,12 +26,15 @@ from typika.errors import DataError
 SUFFIXES = frozenset({".gif", ".webp", ".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".avif"})
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF")  # JPEG includes MPO
 PIXEL_LIMIT = 200_000_000  # pixels; above, an image is refused from its header alone
+MOST_BYTES = 1 << 31  # of one file; PIXEL_LIMIT pixels of 16 bits in colour have less
 SMALLEST_SIDE = 8  # pixels; below, an image has no elements to mine
 THUMBNAIL_SIDE = 32  # pixels of the grey thumbnail that near-duplicates are verified on
 SCAN_DRAFT = 128  # pixels; a scan needs no more than this of a JPEG's short side
 
 # What Pillow's readers raise on damaged files, as collected from their issue tracker.
 _DAMAGE = (
+    AssertionError,
+    MemoryError,
     OSError,
     SyntaxError,
     ValueError,
@@ -163,9 +167,16 @@ def read_bytes(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
+        found = source.stat()
+        # Reading a pipe waits for its writer, a device never ends.
+        if not stat.S_ISREG(found.st_mode):
+            raise Unreadable("cannot be opened (it is no regular file)")
+        if found.st_size > MOST_BYTES:
+            raise Unreadable(f"{found.st_size:,} bytes are more than an image has")
         return source.read_bytes()
-    except OSError as error:
-        raise Unreadable(f"cannot be opened ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unreadable(f"cannot be opened ({reason})") from error
 
 
 def decode_bytes(content: bytes, draft: int | None) -> tuple[Image.Image, tuple[int, int]]:

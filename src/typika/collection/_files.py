@@ -13,6 +13,7 @@ from typika.collection._decode import SUFFIXES
 from typika.errors import DataError
 
 _IGNORED = frozenset({"__macosx", "thumbs.db"})
+MOST_DIGITS = 300  # of a number; int() refuses thousands, and float() takes them for infinite
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -22,6 +23,10 @@ class Skipped:
 
     file_name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("file_name", "reason"):
+            object.__setattr__(self, name, written(getattr(self, name)))
 
 
 class Refused(DataError):
@@ -83,8 +88,7 @@ def _sort_in(tree: Tree, name: str, others: Collection[str]) -> None:
         if is_text(name):
             (tree.images if suffix in SUFFIXES else tree.others).append(name)
         else:
-            shown = name.encode("utf-8", "backslashreplace").decode()
-            tree.skipped.append(Skipped(shown, "its name is not valid UTF-8; rename the file"))
+            tree.skipped.append(Skipped(name, "its name is not valid UTF-8; rename the file"))
     elif suffix == ".parquet":
         tree.parquet.append(name)
 
@@ -114,6 +118,11 @@ def stats(root: Path, names: Collection[str]) -> Iterator[str]:
             yield f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
 
 
+def written(text: str) -> str:
+    """A text as it can be written: what is no Unicode (half of a surrogate pair) is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def natural_order(labels: Collection[str]) -> list[str]:
     """Sort as people count: "item 2" before "item 10", and numbers by their value."""
     if all(_NUMBER.fullmatch(label) for label in labels):
@@ -123,4 +132,10 @@ def natural_order(labels: Collection[str]) -> list[str]:
 
 def _natural_key(label: str) -> tuple[list[tuple[int, int, str]], str]:
     parts = re.split(r"(\d+)", label.casefold())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], label
+    return [_natural_part(part) for part in parts], label
+
+
+def _natural_part(part: str) -> tuple[int, int, str]:
+    if not part.isdecimal() or len(part) > MOST_DIGITS:
+        return 1, 0, part
+    return 0, int(part), ""

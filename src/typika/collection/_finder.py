@@ -9,6 +9,7 @@ from pathlib import Path
 
 from typika.collection._files import is_text, same_name
 from typika.errors import DataError
+from typika.files import is_file
 
 
 class Finder:
@@ -37,7 +38,7 @@ class Finder:
             return clean, outside
         if file := self._by_path.get(same_name(clean)):
             return file, ""
-        if is_text(clean) and (self.root / clean).is_file():
+        if is_text(clean) and is_file(self.root / clean):
             return clean, ""
         return self._find_bare(clean)
 

@@ -109,14 +109,25 @@ def label_strings(values: pa.Array) -> pa.Array:
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+    if pa.types.is_nested(values.type) or _is_bytes(values.type):
         raise ConfigError(f"labels of type {values.type}: need text or numbers")
     if pa.types.is_floating(values.type):
         spelled = {value: _number(value) for value in pc.unique(values).to_pylist()}
         # NaN differs from itself, so it is spelled apart.
         return pa.array([spelled.get(v, "") for v in values.to_pylist()], pa.string())
-    text = pc.fill_null(pc.cast(values, pa.string()), "")
+    try:
+        text = pc.fill_null(pc.cast(values, pa.string()), "")
+    except pa.ArrowNotImplementedError as error:
+        raise ConfigError(f"labels of type {values.type}: need text or numbers") from error
     return pc.utf8_trim_whitespace(text)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def _whole(value: float) -> int | float:
@@ -161,9 +172,15 @@ def choose_label(table: pa.Table, label: str | None, other: set[str]) -> str:
 
 
 def _distinct(column: pa.ChunkedArray) -> int:
+    """How many values, 0 where Arrow cannot tell them apart."""
     if pa.types.is_nested(column.type):
         return 0
-    return int(pc.count_distinct(column, mode="only_valid").as_py())
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        return int(pc.count_distinct(column, mode="only_valid").as_py())
+    except pa.ArrowNotImplementedError:
+        return 0
 
 
 def _spells(kind: pa.DataType) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,16 +12,10 @@ import pyarrow.parquet as pq
 
 from typika.collection._decode import Unreadable
 from typika.errors import DataError
+from typika.files import read_json
+from typika.tables import DAMAGE, open_parquet
 
 _BATCH = 64  # images whose bytes are held at once
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file; raises DataError where it is none."""
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from error
 
 
 def image_column(schema: pa.Schema) -> str | None:
@@ -42,7 +35,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
     """Return the names behind an integer label column, where the Hugging Face schema has them."""
     try:
-        info: Any = json.loads((schema.metadata or {})[b"huggingface"])
+        info: Any = read_json((schema.metadata or {})[b"huggingface"].decode())
         names = info["info"]["features"][column]["names"]
     except (KeyError, TypeError, ValueError):
         return None
@@ -54,14 +47,27 @@ def bytes_of(root: Path, files: Iterable[str], rows: Iterable[list[int]]) -> Ite
     for name, wanted in zip(files, rows, strict=True):
         place, position = 0, 0
         with open_parquet(root / name) as file:
-            column = _bytes_path(file.schema_arrow)
-            for batch in file.iter_batches(_BATCH, columns=[column]):
-                last = place + len(batch)
-                values = _flat(batch.column(0))
+            for values in _batches(file, root / name):
+                last = place + len(values)
                 while position < len(wanted) and wanted[position] < last:
                     yield values[wanted[position] - place].as_py() or b""
                     position += 1
                 place = last
+
+
+def _batches(file: pq.ParquetFile, path: Path) -> Iterator[Any]:
+    """The images' bytes, a few at once. Raises DataError where the file is damaged."""
+    column = _bytes_path(file.schema_arrow)
+    batches = file.iter_batches(_BATCH, columns=[column])
+    while True:
+        try:
+            batch = next(batches, None)
+            if batch is None:
+                return
+            batch.validate(full=True)
+        except DAMAGE as error:
+            raise DataError(f"{path}: damaged ({error})") from error
+        yield _flat(batch.column(0))
 
 
 def read_row(path: Path, row: int) -> bytes:
@@ -73,7 +79,7 @@ def read_row(path: Path, row: int) -> bytes:
     try:
         values, first = _row_group(path, path.stat().st_mtime_ns, row)
         content: bytes | None = values[row - first].as_py()
-    except (OSError, IndexError, pa.ArrowInvalid) as error:
+    except (IndexError, *DAMAGE) as error:
         raise Unreadable(f"row {row} cannot be read ({error})") from error
     return content or b""
 

@@ -1,12 +1,11 @@
-"""What the user brings -> one table of candidates: class folders, a metadata table or Parquet.
+"""What the user brings -> one table of candidates: folders, a table, Parquet or IIIF manifests.
 
-Nothing is decoded here. The three readers each make a `_Source`, and `read_listing` makes of any
+Nothing is decoded here. The four readers each make a `_Source`, and `read_listing` makes of any
 of them the same `Listing`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,11 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from typika.collection._dialect import TABLE_SUFFIXES, Dialect
 from typika.collection._files import Skipped, Tree, stats, walk
 from typika.collection._finder import Finder, read_split_lists, tidy
+from typika.collection._iiif import COLUMNS as IIIF_COLUMNS
+from typika.collection._iiif import (
+    ImageFinder,
+    canvases_table,
+    is_manifest,
+    manifest_files,
+    manifests_in,
+    read_canvases,
+)
 from typika.collection._labels import (
     EVERYTHING,
     UNLABELLED,
@@ -28,8 +35,10 @@ from typika.collection._labels import (
     label_strings,
     separate_labels,
 )
-from typika.collection._stored import class_names, image_column, open_parquet
+from typika.collection._stored import class_names, image_column
+from typika.collection._table_files import own_names, read_table
 from typika.errors import ConfigError, DataError
+from typika.tables import open_parquet, parquet_table
 
 PATH_COLUMNS = ("file_name", "filename", "file", "path", "image")  # the first present counts
 STORED_FILE, STORED_ROW = "source_file", "source_row"  # where an image's bytes are, in Parquet
@@ -37,16 +46,16 @@ OWN_COLUMNS = (
     *("image_id", "file_name", "label", "width", "height", "group", "duplicate", "split"),
     *(STORED_FILE, STORED_ROW),
 )
-SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+# What the Hugging Face hub takes for a split, too.
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing",
+                    "eval", "evaluation"})  # fmt: skip
 LAYOUTS = """expected one of
   FOLDER/<label>/<image>, also FOLDER/train/<label>/<image>
   FOLDER/metadata.csv (or .jsonl, .parquet) with a file_name column, beside the images
-  a Parquet file, or a folder of them, with an image column"""
+  a Parquet file, or a folder of them, with an image column
+  a IIIF manifest, or a folder of them, with the images beside it (typika fetch gets them)"""
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_SPLIT_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
-_WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"  # leading zeros mark a shelfmark, not a number
-_DECIMAL = r"^[+-]?(0|[1-9]\d{0,14}|\d{1,15}\.\d*|\.\d+)([eE][+-]?\d+)?$"
-_CSV_BLOCK = 1 << 24  # bytes; no row may be longer
+_SPLIT_IN_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLITS))})(?:[^a-z]|$)")
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Listing:
 class Layout:
     """Where things are: the kind of collection, its root and its tables."""
 
-    kind: str  # "folders", "metadata" or "stored"
+    kind: str  # "folders", "metadata", "stored" or "iiif"
     root: Path  # what file names are relative to
     tables: tuple[tuple[str, Path], ...]  # (split folder or "", path)
     tree: Tree
@@ -123,7 +132,7 @@ def find_layout(path: Path, images: Path | None = None, dialect: Dialect | None 
         raise DataError(f"{images}: no such folder of images")
     find = _layout_of_folder if path.is_dir() else _layout_of_file
     layout = find(path, images, dialect)
-    if images is not None and layout.kind != "metadata":
+    if images is not None and layout.kind not in ("metadata", "iiif"):
         raise ConfigError(f"images={images}: {path} is not a metadata table that names files")
     _require_fit(path, layout.kind, dialect)
     return replace(layout, lists=dialect.lists(path if path.is_dir() else path.parent))
@@ -150,13 +159,18 @@ def _require_fit(path: Path, kind: str, dialect: Dialect) -> None:
 def _layout_of_file(path: Path, images: Path | None, dialect: Dialect) -> Layout:
     if dialect.table is not None:
         raise ConfigError(f"table {dialect.table!r}: {path} is itself a table; leave it out")
+    if path.suffix.lower() == ".json" and is_manifest(path):
+        return _layout_of_manifests([path], images or path.parent)
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise DataError(f"{path}: neither a folder nor a .csv, .tsv, .jsonl or .parquet table")
+        raise DataError(
+            f"{path}: neither a folder, a .csv, .tsv, .jsonl or .parquet table, nor "
+            "a IIIF manifest"
+        )
     if path.suffix.lower() == ".parquet" and image_column(open_parquet(path).schema_arrow):
         return Layout("stored", path.parent, (("", path),), Tree([], [path.name], []))
     root = images or path.parent
     # A table may lie in a large folder that is not a collection: enter only what it names.
-    table = _read_table(path)
+    table = read_table(path)
     only = {tidy(name).split("/")[0] for name in _path_values(table, path, dialect) if name}
     everything = images is not None or path.name in _METADATA
     return Layout("metadata", root, (("", path),), walk(root, None if everything else only))
@@ -174,6 +188,9 @@ def _layout_of_folder(path: Path, images: Path | None, dialect: Dialect) -> Layo
         tables = []
     if tables:
         return Layout("metadata", images or path, tuple(tables), walk(images or path))
+    manifests = manifests_in(path)
+    if manifests:
+        return _layout_of_manifests(manifests, images or path)
     tree = walk(path)
     if tree.images:
         return Layout("folders", path, (), tree)
@@ -185,6 +202,11 @@ def _layout_of_folder(path: Path, images: Path | None, dialect: Dialect) -> Layo
         return Layout("metadata", images or path, files, walk(images) if images else tree)
     unreadable = "".join(f"\n{item.file_name}: {item.reason}" for item in tree.skipped[:3])
     raise DataError(f"{path}: no images; {LAYOUTS}{unreadable}")
+
+
+def _layout_of_manifests(paths: list[Path], root: Path) -> Layout:
+    files = manifest_files(paths)
+    return Layout("iiif", root, tuple(("", file) for file in files), walk(root))
 
 
 def _tables_in(path: Path, dialect: Dialect) -> list[tuple[str, Path]]:
@@ -238,6 +260,8 @@ def read_listing(layout: Layout, dialect: Dialect, width: Bin | None) -> Listing
 def _source(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
     if layout.kind == "folders":
         return _folders(layout)
+    if layout.kind == "iiif":
+        return _iiif(layout)
     return _stored(layout) if layout.kind == "stored" else _metadata(layout, dialect, finder)
 
 
@@ -333,7 +357,7 @@ def _folders(layout: Layout) -> _Source:
 
 def _metadata(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
     """Match the rows of the tables with the image files, and name what has no partner."""
-    tables = [(split, path, _read_table(path)) for split, path in layout.tables]
+    tables = [(split, path, read_table(path)) for split, path in layout.tables]
     names: list[str | None] = []
     splits: list[str] = []
     for split, path, table in tables:
@@ -395,79 +419,25 @@ def _joined(tables: list[pa.Table], layout: Layout) -> pa.Table:
         raise DataError(f"{layout.root}: its tables do not fit together ({error})") from error
 
 
-def _read_table(path: Path) -> pa.Table:
-    """Read a metadata table; raises DataError naming the file where it is malformed."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            return open_parquet(path).read().replace_schema_metadata(None)
-        content = path.read_bytes()
-        if suffix in (".jsonl", ".ndjson"):
-            return _read_jsonl(content)
-        return _read_csv(content)
-    except (OSError, ValueError) as error:  # Arrow's and JSON's errors are ValueErrors
-        raise DataError(
-            f"{path}: cannot be read as a {suffix} table in UTF-8 ({error})"
-        ) from error
+# IIIF manifests -------------------------------------------------------------------------------
 
 
-def _read_csv(content: bytes) -> pa.Table:
-    """Read CSV (UTF-8, with or without a byte order mark; comma, semicolon or tab)."""
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    header = content.split(b"\n", 1)[0].decode()
-    delimiter = max(",;\t", key=header.count)
-    parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    read_all = pa_csv.ReadOptions(block_size=_CSV_BLOCK)
-    first = pa_csv.open_csv(pa.BufferReader(content), read_all, parse)
-    text = pa_csv.ConvertOptions(
-        column_types=dict.fromkeys(first.schema.names, pa.string()), strings_can_be_null=False
-    )
-    read = pa_csv.read_csv(pa.BufferReader(content), read_all, parse, text)
-    names, taken = [], set[str]()
-    for name in read.column_names:
-        new = name.strip()
-        while new in taken:
-            new += "_"
-        taken.add(new)
-        names.append(new)
-    return pa.table([_typed(column) for column in read.columns], names=names)
-
-
-def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Turn text into int64 or float64 where every value that is not empty parses."""
-    text = pc.utf8_trim_whitespace(column)
-    filled = pc.not_equal(text, "")
-    if not pc.any(filled).as_py():
-        return column
-    for pattern, kind in ((_WHOLE, pa.int64()), (_DECIMAL, pa.float64())):
-        if pc.all(pc.or_(pc.match_substring_regex(text, pattern), pc.invert(filled))).as_py():
-            bare = pc.replace_substring_regex(text, r"^\+", "")
-            return pc.cast(pc.if_else(filled, bare, pa.scalar(None, pa.string())), kind)
-    return column
-
-
-def _read_jsonl(content: bytes) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
-        if not line.strip():
-            continue
-        row = json.loads(line)
-        if not isinstance(row, dict):
-            raise ValueError(f"line {number} is no object")
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: _json_column([row.get(name) for row in rows]) for name in names})
-
-
-def _json_column(values: list[Any]) -> pa.Array:
-    """Keep JSON's own types; values of mixed types become text, objects JSON text."""
-    if not any(isinstance(value, dict) for value in values):
-        try:
-            return pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            pass
-    return pa.array(
-        [v if v is None or isinstance(v, str) else json.dumps(v, sort_keys=True) for v in values]
+def _iiif(layout: Layout) -> _Source:
+    """Read the canvases whose image is here, and name the others."""
+    canvases = read_canvases([path for _, path in layout.tables])
+    finder = ImageFinder(layout.tree.images)
+    files = [finder.find(canvas) for canvas in canvases]
+    missing = "its image is not on this machine; `typika fetch` gets it"
+    skipped = [Skipped(canvas.name, missing) for canvas, file in zip(canvases, files, strict=True)
+               if file is None]  # fmt: skip
+    unused = sorted(set(layout.tree.images) - set(files))
+    skipped += [Skipped(name, "on no canvas of the manifests") for name in unused]
+    there = [file is not None for file in files]
+    return _Source(
+        file_name=pa.array([file for file in files if file is not None], pa.string()),
+        columns=canvases_table(canvases).filter(pa.array(there, pa.bool_())),
+        skipped=skipped + layout.tree.skipped,
+        serving=frozenset({*IIIF_COLUMNS, *PATH_COLUMNS}),
     )
 
 
@@ -484,10 +454,12 @@ def _stored(layout: Layout) -> _Source:
             image = image_column(schema)
             if image is None:
                 raise DataError(f"{path}: no image column, unlike {layout.tables[0][1].name}")
+            if schema.names.count(image) > 1:
+                raise DataError(f"{path}: several columns are called {image!r}; rename one")
             wanted = [name for name in schema.names if name != image]
-            table = file.read(columns=wanted).replace_schema_metadata(None)
+            table = own_names(parquet_table(file, path, wanted).replace_schema_metadata(None))
             n = file.metadata.num_rows
-            paths = _stored_paths(file, image, n)
+            paths = _stored_paths(file, path, image, n)
         names += [path or f"row-{len(names) + row:06d}" for row, path in enumerate(paths)]
         tables.append(_named_classes(table, schema))
         files += [file_name] * n
@@ -505,15 +477,16 @@ def _stored(layout: Layout) -> _Source:
     )
 
 
-def _stored_paths(file: Any, image: str, n: int) -> list[str | None]:
+def _stored_paths(file: Any, path: Path, image: str, n: int) -> list[str | None]:
     schema = file.schema_arrow
     kind = schema.field(image).type
     if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
-        structs = file.read(columns=[f"{image}.path"]).column(0).combine_chunks()
-        paths: list[str | None] = structs.field("path").to_pylist()
+        structs = parquet_table(file, path, [f"{image}.path"]).column(0).combine_chunks()
+        paths: list[str | None] = label_strings(structs.field("path")).to_pylist()
         return paths
     if "file_name" in schema.names:
-        named: list[str | None] = label_strings(file.read(columns=["file_name"])[0]).to_pylist()
+        names = parquet_table(file, path, ["file_name"])[0]
+        named: list[str | None] = label_strings(names).to_pylist()
         return named
     return [None] * n
 

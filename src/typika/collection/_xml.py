@@ -14,6 +14,9 @@ from xml.etree import ElementTree
 from typika.collection._files import Refused
 
 Element = ElementTree.Element
+# Of one file: an element takes two, and a hundred bytes and more of memory. A page of 5,000 lines
+# with four elements for each of its characters has as many.
+MOST_SIGNS = 3_000_000
 
 
 def xml_files(folder: Path) -> list[Path]:
@@ -30,7 +33,8 @@ def parse_xml(path: Path, most_bytes: int, kind: str) -> Element:
     """The root element of a file of at most `most_bytes`, which is `kind` ("VOC").
 
     Raises:
-        Refused: unreadable, larger, not UTF-8, with a document type, or not XML.
+        Refused: unreadable, larger, not UTF-8, with a document type, of too many elements, or not
+            XML.
     """
     try:
         with path.open("rb") as handle:
@@ -46,6 +50,8 @@ def parse_xml(path: Path, most_bytes: int, kind: str) -> Element:
     # As text, so that what is looked at here is what is parsed, whatever encoding it declares.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise Refused(f"declares a document type, which {kind} has no use for; remove it")
+    if text.count("<") > MOST_SIGNS:
+        raise Refused(f"more elements than a {kind} has")
     try:
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:

@@ -10,6 +10,8 @@ A number that classes.csv does not list is of no class.
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from typika.errors import DataError
 from typika.files import file_digest
 
 CLASSES = "classes.csv"
+_NUMBER = re.compile(r"\d{1,9}")  # a pixel of a PNG holds no larger one
 ORIGINALS, TRANSLATIONS = "originals", "translations"
 
 
@@ -119,13 +122,14 @@ def _find(
 
 def _read_classes(path: Path) -> dict[int, str]:
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); save it as UTF-8") from error
     found: dict[int, str] = {}
     for line, row in enumerate(rows, 2):
         number, name = (row.get("number") or "").strip(), (row.get("name") or "").strip()
-        if not number.isdecimal() or not name or int(number) in found:
+        if not _NUMBER.fullmatch(number) or not name or int(number) in found:
             raise DataError(
                 f"{path}, line {line}: number {number!r}, name {name!r}; expected the columns "
                 "number,name, each number once, from 0 on"

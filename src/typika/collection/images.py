@@ -50,7 +50,8 @@ from typika.collection._tables import (
     read_listing,
 )
 from typika.errors import ConfigError, DataError
-from typika.files import whole_file, write_text
+from typika.files import is_folder, read_json, whole_file, write_text
+from typika.tables import harmless, read_parquet
 
 __all__ = ["OWN_COLUMNS", "Dialect", "Header", "ImageCollection", "Skipped", "decode"]
 
@@ -90,6 +91,14 @@ class ImageCollection:
         missing = [name for name in _REQUIRED if name not in self.table.column_names]
         if missing:
             raise DataError(f"collection table lacks the columns {', '.join(missing)}")
+        for name, count in Counter(self.table.column_names).items():
+            if count > 1:
+                raise DataError(f"collection table has {count} columns {name!r}; scan it again")
+        for name in _REQUIRED:
+            kind = self.table.schema.field(name).type
+            right = pa.types.is_int32 if name in ("width", "height") else pa.types.is_string
+            if not right(kind) or self.table[name].null_count:
+                raise DataError(f"collection table has {kind} as {name!r}; scan it again")
 
     @classmethod
     def open(
@@ -106,12 +115,13 @@ class ImageCollection:
         split_lists: tuple[str, ...] = (),
         workers: int = 2,
     ) -> ImageCollection:
-        """Read a collection: class folders, a metadata table or Parquet, whichever is there.
+        """Read a collection: folders, a table, Parquet or IIIF manifests, whichever is there.
 
         Every image is read and decoded once; those that cannot be used are in `skipped`.
 
         Args:
-            path: a folder, or a metadata table (.csv, .tsv, .jsonl, .parquet).
+            path: a folder, a metadata table (.csv, .tsv, .jsonl, .parquet), or a IIIF manifest
+                or collection (.json).
             label: the metadata column of labels; `None` takes `label` or the only likely one,
                 "" none: all images are of one label, for conditions that are no words.
             bin: bins of a numeric label: "decade", "century" or a width, and optionally the
@@ -247,6 +257,20 @@ class ImageCollection:
         except Unreadable as error:
             raise DataError(f"{self.root / name}: {error}") from error
 
+    def content(self, file_name: str) -> bytes:
+        """The bytes of the image of a name, as they are in its file or its row.
+
+        Raises:
+            DataError: there is no such image, or it has gone.
+        """
+        index = pc.index(self.table["file_name"], file_name).as_py()
+        if index < 0:
+            raise DataError(f"{file_name!r}: no such image in the collection")
+        try:
+            return self._bytes(index)
+        except Unreadable as error:
+            raise DataError(f"{self.root / file_name}: {error}") from error
+
     def _bytes(self, index: int) -> bytes:
         if STORED_ROW in self.table.column_names:
             file = self.root / self.table[STORED_FILE][index].as_py()
@@ -323,7 +347,9 @@ class ImageCollection:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file_name", "reason"))
-        writer.writerows((item.file_name, item.reason) for item in self.skipped)
+        writer.writerows(
+            (harmless(item.file_name), harmless(item.reason)) for item in self.skipped
+        )
         write_text(folder / _SKIPPED, text.getvalue())
 
     @classmethod
@@ -339,10 +365,10 @@ class ImageCollection:
         """
         try:
             table = _read(folder / _TABLE)
-            notes = json.loads((table.schema.metadata or {}).get(_NOTES, b"[]"))
+            notes = read_json((table.schema.metadata or {}).get(_NOTES, b"[]").decode())
             with (folder / _SKIPPED).open(encoding="utf-8", newline="") as handle:
                 skipped = [Skipped(*row) for row in list(csv.reader(handle))[1:]]
-        except (OSError, ValueError, TypeError) as error:
+        except (DataError, OSError, ValueError, TypeError, csv.Error) as error:
             raise DataError(
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
@@ -361,8 +387,7 @@ def _write(table: pa.Table, where: Any) -> None:
 
 
 def _read(where: Any) -> pa.Table:
-    with pq.ParquetFile(where) as file:
-        return file.read().combine_chunks()
+    return read_parquet(where).combine_chunks()
 
 
 def _require_contrast(path: Path, found: Assembled, label: str | None) -> None:
@@ -372,7 +397,7 @@ def _require_contrast(path: Path, found: Assembled, label: str | None) -> None:
         return
     if labels:
         deeper = path / labels[0]
-        hint = f"; did you mean {deeper}?" if deeper.is_dir() else ""
+        hint = f"; did you mean {deeper}?" if is_folder(deeper) else ""
         raise DataError(
             f"{path}: only the label {labels[0]!r}; typicality is a contrast and needs at least "
             f"two labels{hint}{_reasons(found.skipped)}"

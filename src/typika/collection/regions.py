@@ -18,7 +18,7 @@ fractions; right and bottom are exclusive. `H W` pixels of a mask.
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +34,7 @@ from typika.collection._masks import read_mask, same_proportions
 from typika.collection._voc import read_voc
 from typika.collection._xml import xml_files
 from typika.errors import DataError
+from typika.files import read_json
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]  # width, height in pixels
@@ -340,7 +341,7 @@ def _box(values: tuple[Any, ...], spelling: tuple[str, ...], where: str) -> Box:
     for name, value in zip(spelling, values, strict=True):
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             raise DataError(f"{where}: {name} is {value!r}; write a number of pixels")
@@ -358,7 +359,13 @@ def _box(values: tuple[Any, ...], spelling: tuple[str, ...], where: str) -> Box:
 
 
 def _read_csv(path: Path, text: str) -> Iterator[Region]:
-    rows = csv.DictReader(text.splitlines())
+    try:
+        yield from _rows_of(path, csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise DataError(f"{path}: no CSV ({error}); {EXPECTED}") from error
+
+
+def _rows_of(path: Path, rows: csv.DictReader[str]) -> Iterator[Region]:
     columns = [name.strip() for name in rows.fieldnames or ()]
     rows.fieldnames = columns
     named = next((name for name in NAMES if name in columns), None)
@@ -381,7 +388,7 @@ def _read_csv(path: Path, text: str) -> Iterator[Region]:
 
 def _read_coco(path: Path, text: str) -> Iterator[Region]:
     try:
-        content = json.loads(text)
+        content = read_json(text)
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})") from error
     names = _named(path, content, "images", "file_name")
@@ -389,9 +396,11 @@ def _read_coco(path: Path, text: str) -> Iterator[Region]:
     for number, entry in enumerate(_entries(path, content, "annotations")):
         where = f"{path}, annotations[{number}]"
         image, category = entry.get("image_id"), entry.get("category_id")
-        if image not in names:
+        if not isinstance(image, int | str) or image not in names:
             raise DataError(f"{where}: image_id is {image!r}; no entry of images has this id")
-        if category is not None and category not in labels:
+        if category is not None and (
+            not isinstance(category, int | str) or category not in labels
+        ):
             raise DataError(f"{where}: category_id is {category!r}; no category has this id")
         box = entry.get("bbox")
         if not isinstance(box, list) or len(box) != 4:

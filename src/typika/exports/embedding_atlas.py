@@ -20,7 +20,7 @@ def atlas(table: pa.Table) -> pa.Table:
     Raises:
         ConfigError: the run has no map.
     """
-    if "map_x" not in table.column_names:
+    if not {"map_x", "map_y"} <= set(table.column_names):
         raise ConfigError(
             "patches.parquet: no map_x; run `typika cluster` again, it makes the map"
         )
@@ -28,12 +28,13 @@ def atlas(table: pa.Table) -> pa.Table:
     kept = table.filter(
         pc.and_(pc.equal(table["selection"], TYPICAL), pc.fill_null(placed, fill_value=False))
     )
+    pictures = {"image": kept["thumbnail"]} if "thumbnail" in kept.column_names else {}
     further = [name for name in kept.column_names if name not in OWN]
     taken = ("x", "y", "image", "text")
     return pa.table({
         "x": kept["map_x"],
         "y": kept["map_y"],
-        "image": kept["thumbnail"],
+        **pictures,
         "text": pa.array([patch.category for patch in patches_of(kept)], pa.string()),
         **{name: kept[name] for name in OWN if name in kept.column_names
            and name not in ("map_x", "map_y", "thumbnail", "selection")},

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import mimetypes
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from typika.errors import DataError
 
 TYPICAL = "typical"
 BY_HAND = ("cluster_name", "cluster_note", "cluster_starred")  # where clusters are curated
 OWN = ("image_id", "file_name", "label", "selection", "rank", "left", "top", "right", "bottom",
        "typicality", "cluster", "thumbnail", "map_x", "map_y", "width", "height",
        *BY_HAND)  # fmt: skip
+
+
+_KINDS = {
+    **dict.fromkeys(("file_name", "label", "selection"), ("text", pa.types.is_string)),
+    **dict.fromkeys(
+        ("rank", "left", "top", "right", "bottom", "cluster", "width", "height"),
+        ("whole numbers", pa.types.is_integer),
+    ),
+    "typicality": ("numbers", pa.types.is_floating),
+}
+
+
+def require_patches(table: pa.Table, name: str) -> None:
+    """Raise DataError where a table cannot be the patches of a run. name: of its file."""
+    for column, count in Counter(table.column_names).items():
+        if count > 1:
+            raise DataError(f"{name}: {count} columns {column!r}; run `typika cluster` again")
+    for column, (kind, right) in _KINDS.items():
+        there = column in table.column_names
+        if not there or not right(table[column].type) or table[column].null_count:
+            raise DataError(f"{name}: no column {column!r} of {kind}; run `typika cluster` again")
+    for column in ("width", "height"):
+        if table.num_rows and pc.min(table[column]).as_py() < 1:
+            raise DataError(f"{name}: an image whose {column} is none; run `typika cluster` again")
+    for column in ("map_x", "map_y"):
+        if column in table.column_names and not pa.types.is_floating(table[column].type):
+            raise DataError(f"{name}: {column} holds no numbers; run `typika cluster` again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +71,7 @@ class Patch:
 
 def patches_of(table: pa.Table) -> tuple[Patch, ...]:
     """The typical patches of patches.parquet, in its order; its controls are left out."""
-    rows = table.drop_columns(["thumbnail"]).to_pylist()
+    rows = table.select(list(_KINDS)).to_pylist()
     return tuple(_patch(row) for row in rows if row["selection"] == TYPICAL)
 
 
