@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +17,7 @@ from PIL import Image
 
 from benchmarks import _mutations as mutations
 from typika.errors import DataError
+from typika.run import Run
 
 Prepare = Callable[[Path], None]
 SIZE = (60, 40)  # width and height of every picture here
@@ -293,7 +293,7 @@ def _lines(folder: Path) -> int:
     assert places_table(places_of(found)).num_rows == len(found)
     assert found.digest
     # What a typewriter's first stage writes of its lines.
-    _collect(SimpleNamespace(path=folder.joinpath), found, 16)
+    _collect(Run(folder, {}), found, 16)
     for line in found.lines[:3]:
         assert found.load(line, 16).pixels.shape[0] == 16
     return len(found)

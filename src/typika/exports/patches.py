@@ -71,7 +71,8 @@ class Patch:
 
 def patches_of(table: pa.Table) -> tuple[Patch, ...]:
     """The typical patches of patches.parquet, in its order; its controls are left out."""
-    rows = table.select(list(_KINDS)).to_pylist()
+    by_hand = [name for name in BY_HAND if name in table.column_names]
+    rows = table.select([*_KINDS, *by_hand]).to_pylist()
     return tuple(_patch(row) for row in rows if row["selection"] == TYPICAL)
 
 
