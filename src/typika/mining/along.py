@@ -321,7 +321,7 @@ def mine_elements(along: Along) -> None:
         fitted = fitted_to(mining, collection, row)
         vectors = compared(mining, collection.label_index[row], selected, pooled, fitted)
         typical = np.flatnonzero(np.array(selected["selection"].to_pylist()) == "typical")
-        images = np.unique(collection.table["duplicate"].to_pylist(), return_inverse=True)[1][row]
+        images = collection.codes("duplicate")[row]
         part = typical[fitted[typical]]
         config = mining.config
         groups = clusters.fit(vectors[part], images[part], config.cluster, config.seed)
