@@ -48,6 +48,9 @@ SLOW = (
     "xml_round_trip",
     "hand_font",
     "cipher",
+    "million",
+    "ray_overhead",
+    "big_report",
 )
 
 

@@ -19,7 +19,7 @@ from numpy import ndarray
 from typika.collection.images import ImageCollection
 from typika.diffusion.latents import PART, part_rows
 from typika.errors import DataError
-from typika.tables import read_parquet, write_parquet
+from typika.tables import parquet_columns, read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
@@ -89,16 +89,22 @@ def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:
 
 
 class ScoredMaps:
-    """The maps of a scored run, by row of the collection; the part last read is held."""
+    """The maps of a scored run, by row of the collection; the part last read is held.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    names: of the maps that are wanted, all by default.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] = MAPS) -> None:
+        self.folder, self.names = folder, names
         self._held: tuple[int, pa.Table, dict[int, int]] | None = None
 
     def __getitem__(self, row: int) -> dict[str, Float[ndarray, "h w"]]:
         part = row // PART
         if self._held is None or self._held[0] != part:
-            table = read_parquet(score_path(self.folder, part))
+            path = score_path(self.folder, part)
+            shapes = ("height", "width", "evidence_height", "evidence_width")
+            there = parquet_columns(path)
+            table = read_parquet(path, [x for x in ("row", *shapes, *self.names) if x in there])
             places = {own: place for place, own in enumerate(table["row"].to_pylist())}
             self._held = part, table, places
         _, table, places = self._held

@@ -175,18 +175,20 @@ def offered(
     forbidden = forbidden_pixels(mask, collection, row)
     side = patches.patch_side(rows, columns, config.patch_size)
     read = dict.fromkeys((against, f"{against}_error", "null", "evidence"))
-    pixels = {name: patches.upsample(maps[name], rows, columns) for name in read}
-    score = pixels[against]
+    sums = {
+        name: patches.integral_image(patches.upsample(maps[name], rows, columns)) for name in read
+    }
+    score = patches.window_means(sums[against], side)
     blocked = None if forbidden is None else patches.blocked_places(forbidden, side)
     by_chance, instead = mining.config.baseline.name == "random", mining.config.baseline.name
     ways = {}
     if "typical" in selections and not by_chance:
         own = -score if instead == "negative" else score
-        ways["typical"] = patches.best_boxes(own, side, config.per_image, blocked)
+        ways["typical"] = patches.best_places(own, side, config.per_image, blocked)
     if "random" in selections or by_chance:
         ways["random"] = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
     if "negative" in selections:
-        ways["negative"] = patches.best_boxes(-score, side, config.per_image, blocked)
+        ways["negative"] = patches.best_places(-score, side, config.per_image, blocked)
     if "typical" in selections and by_chance:  # others than the controls
         ways["typical"] = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
     detector = np.zeros(0, dtype=int)
@@ -207,10 +209,10 @@ def offered(
                     "selection": pa.array([selection] * len(boxes.top), pa.string()),
                     **original_pixels(boxes, (rows, columns), image),
                     "order": boxes.score,
-                    "typicality": patches.means_of(score, boxes),
-                    "error": patches.means_of(pixels[f"{against}_error"], boxes),
-                    "typicality_null": patches.means_of(pixels["null"], boxes),
-                    "evidence": patches.means_of(pixels["evidence"], boxes),
+                    "typicality": patches.means_within(sums[against], boxes),
+                    "error": patches.means_within(sums[f"{against}_error"], boxes),
+                    "typicality_null": patches.means_within(sums["null"], boxes),
+                    "evidence": patches.means_within(sums["evidence"], boxes),
                     **({} if detected is None else {"detector": found_by}),
                 }
             )
@@ -503,8 +505,9 @@ def patch_features(
     number of a patch to the map that the patch was selected on; by default the image's own.
     """
     pooling = mining.config.cluster.pooling
-    maps, label = ScoredMaps(mining.folder), collection.label_index
-    map_of = map_of or (lambda image, _: maps[image][mining.config.ranked_by])
+    ranked_by, label = mining.config.ranked_by, collection.label_index
+    maps = ScoredMaps(mining.folder, (ranked_by,))
+    map_of = map_of or (lambda image, _: maps[image][ranked_by])
     grids_of = feature_grids(mining, collection)
     row = selected["row"].to_numpy()
     corners = np.stack([selected[side].to_numpy() for side in ("left", "top", "right", "bottom")])

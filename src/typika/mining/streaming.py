@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
 
 LARGE = 20_000  # images; fewer are looked at closely one and all, and everything is held at once
-RANDOM_IMAGES = 2_000  # of a label, of which random controls are taken
+RANDOM_IMAGES = 4  # of a label for each random control, which are taken from those
 HELD = 100_000  # offers that are held before those that cannot be chosen are let go
 
 
@@ -88,7 +88,8 @@ class Worth:
         config, name = mining.config.select, mining.config.baseline.name
         mined = collection.in_split(mining.config.collection.mine)
         none, controlled = np.zeros_like(mined), mined & (config.controls > 0)
-        random = _sampled(collection, controlled, mining.config.seed)
+        most = RANDOM_IMAGES * config.controls
+        random = _sampled(collection, controlled, most, mining.config.seed)
         unknown = np.zeros(len(collection.labels), dtype=np.int64)
         if Mask.read(MaskText.parse(config.mask)) or name in (*OF_CHOICE, "doersch"):
             return cls(mined, random, controlled, unknown)
@@ -104,14 +105,14 @@ class Worth:
 
 
 def _sampled(
-    collection: ImageCollection, mined: Bool[ndarray, " n"], seed: int
+    collection: ImageCollection, mined: Bool[ndarray, " n"], most: int, seed: int
 ) -> Bool[ndarray, " n"]:
     """Images that random controls are taken from: of each label all, or a seeded sample."""
     kept = mined.copy()
     for number in range(len(collection.labels)):
         own = np.flatnonzero(mined & (collection.label_index == number))
         rng = np.random.default_rng([seed, 47, number])
-        kept[rng.permutation(own)[RANDOM_IMAGES:]] = False
+        kept[rng.permutation(own)[most:]] = False
     return kept
 
 
