@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HERE = "here"  # in the place of an address: a cluster of this machine alone, for this command
 STORE = 200 * 2**20  # bytes of Ray's own memory there; it holds next to nothing
 LOSSES = 3  # actors that may be lost over one part before the part is blamed
+ATTEMPTS = 3  # to start Ray on this machine
 PATIENCE = 60.0  # seconds without an actor before a word is said
 
 # Ray says and sends nothing that nobody asked for, unless the environment says otherwise.
@@ -54,19 +55,28 @@ def cluster(address: str, actors: int | None = None) -> Iterator[RayCrew]:
     options: dict[str, Any] = {"address": "local" if here else address}
     if here:
         options |= {"num_cpus": actors, "include_dashboard": False, "object_store_memory": STORE}
-    try:
-        ray.init(**options, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"--ray {address}: no cluster answers ({error}); start one with `ray start --head`, "
-            f"or pass --ray {HERE}"
-        ) from error
+    _connect(ray, address, options)
     try:
         crew = RayCrew(actors)
         with with_crew(crew):
             yield crew
     finally:
         ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str, options: Mapping[str, Any]) -> None:
+    """Start or find the cluster; a busy machine gets more than Ray's half minute to start one."""
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            return
+        except Exception as error:  # Ray raises plain ones
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1 or address != HERE:
+                raise ConfigError(
+                    f"--ray {address}: no cluster answers ({error}); start one with `ray start "
+                    f"--head`, or pass --ray {HERE}"
+                ) from error
 
 
 def _ray() -> ModuleType:
