@@ -50,6 +50,9 @@ SLOW = (
     "cipher",
     "fuzz",
     "fiftyone_loads",
+    "million",
+    "ray_overhead",
+    "big_report",
 )
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     {"errors", "ranks"},
     {"console", "devices", "files"},
     {"config", "parallel", "presets", "tables"},
-    {"run", "collection"},
+    {"run", "collection", "distributed"},
     {"diffusion", "evaluation", "text_evaluation"},
     {"baselines"},
     {"mining", "typewriter"},

@@ -15,9 +15,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from typika.console import task as progress_task
 
@@ -62,6 +63,71 @@ def run_tasks(
             with one_thread():
                 return [function(*task, advance) for task in tasks]
         return _run_in_processes(function, tasks, min(workers, len(tasks)), advance)
+
+
+class Crew(Protocol):
+    """Workers beyond this machine's processes, such as `distributed.RayCrew`."""
+
+    def do_parts(
+        self,
+        function: Callable[..., None],
+        arguments: tuple[Any, ...],
+        parts: Sequence[int],
+        *,
+        on_gpu: bool,
+        done: Callable[[int], None],
+    ) -> None:
+        """Call `function(*arguments, parts, advance)` on every worker, of which each takes parts.
+
+        `parts` is an iterator there, which gives the worker its next part when the last is done.
+        `done(part)` is called here for each finished part. on_gpu: whether a worker needs a GPU,
+        where there are some.
+        """
+        ...
+
+
+_crew: ContextVar[Crew | None] = ContextVar("crew", default=None)
+
+
+@contextmanager
+def with_crew(crew: Crew) -> Iterator[None]:
+    """Let `run_parts` use other workers than processes of this machine inside the block."""
+    token = _crew.set(crew)
+    try:
+        yield
+    finally:
+        _crew.reset(token)
+
+
+def run_parts(
+    function: Callable[..., None],
+    arguments: tuple[Any, ...],
+    parts: Sequence[int],
+    *,
+    workers: int,
+    name: str,
+    size: Callable[[int], int],
+    hands: int | None = None,
+    on_gpu: bool = False,
+) -> None:
+    """Call `function(*arguments, some_parts, advance)` until every part is done.
+
+    `function` opens what it needs (a model), goes through the parts that it is given, and leaves
+    of each part whole files under names that the part alone decides: it does not matter who does
+    a part, nor if it is done twice. size: steps of a part. hands: calls that the parts are dealt
+    to, four for each process by default. Under `with_crew` its workers do the parts.
+    """
+    total = sum(size(part) for part in parts)
+    crew = _crew.get()
+    if crew is not None and parts:
+        with progress_task(name, total) as advance:
+            crew.do_parts(
+                function, arguments, parts, on_gpu=on_gpu, done=lambda part: advance(size(part))
+            )
+        return
+    count = max(1, min(len(parts), hands or (4 * workers if workers > 1 else 1)))
+    tasks = [(*arguments, list(parts[hand::count])) for hand in range(count)]
+    run_tasks(function, tasks if parts else [], workers=workers, name=name, total=total)
 
 
 def _run_in_processes(

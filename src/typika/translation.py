@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from typika.diffusion.translation import PRESETS, TranslationConfig, inverted, t
 from typika.errors import ConfigError
 from typika.files import whole_file
 from typika.mining.pipeline import Mining
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, run_parts
 from typika.run import Run, Stage
 from typika.workflow import MiningRun, recorded
 
@@ -183,9 +183,10 @@ class Work:
         """Make every translation that is missing; ranks share the images."""
         rows = ranks.world().share([row for row in self.rows if self.missing(row)])
         workers = self.workers if self.translator else self.mining.model.workers(self.workers)
-        hands = [rows[hand::workers] for hand in range(workers)]
-        tasks = [(self, hand) for hand in hands if hand]
-        run_tasks(_translate_rows, tasks, workers=workers, name="Translating", total=len(rows))
+        run_parts(
+            _translate_rows, (self,), rows, workers=workers, name="Translating",
+            size=lambda _: 1, hands=workers, on_gpu=self.translator is None,
+        )  # fmt: skip
 
 
 def trained(folder: Path, workers: int, device: str, *, drawing: bool) -> Mining:
@@ -211,7 +212,7 @@ def trained(folder: Path, workers: int, device: str, *, drawing: bool) -> Mining
     return Mining(run, source, config, workers, device)
 
 
-def _translate_rows(work: Work, rows: Sequence[int], advance: Advance) -> None:
+def _translate_rows(work: Work, rows: Iterable[int], advance: Advance) -> None:
     draw = _own_translator(work) if work.translator is None else _given_translator(work)
     for row in rows:
         labels = work.missing(row)

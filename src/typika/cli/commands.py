@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,6 +80,8 @@ class How:
     "Redo what another configuration made in the run folder."
     dry_run: Annotated[bool, Parameter(group=HOW, negative="")] = False
     "Print the configuration and the cost, and stop."
+    ray: Annotated[str | None, Parameter(group=HOW)] = None
+    "Encode, score and translate on a Ray cluster: `here`, `auto` or HOST:PORT; --workers actors."
 
 
 @app.command
@@ -182,10 +185,11 @@ def baseline(name: str, images: Path, *, what: What | None = None, how: How | No
         _show_plan(source, workflow.with_baseline(config, name), how.workers)
         return
     started = time.monotonic()
-    run = workflow.baseline(
-        name, images, how.out, config=config, workers=how.workers, device=how.device,
-        overwrite=how.overwrite,
-    )  # fmt: skip
+    with _crew(how):
+        run = workflow.baseline(
+            name, _absolute(images, how), how.out and _absolute(how.out, how), config=config,
+            workers=how.workers, device=how.device, overwrite=how.overwrite,
+        )  # fmt: skip
     _show_end(run, "report", time.monotonic() - started)
 
 
@@ -223,10 +227,11 @@ def along(
         source, plan, _ = planned(images, condition, config)
         _show_plan(source, plan, how.workers)
         return
-    run = mine_along(
-        images, condition, how.out, config=config, workers=how.workers, device=how.device,
-        overwrite=how.overwrite,
-    )  # fmt: skip
+    with _crew(how):
+        run = mine_along(
+            _absolute(images, how), condition, how.out and _absolute(how.out, how), config=config,
+            workers=how.workers, device=how.device, overwrite=how.overwrite,
+        )  # fmt: skip
     if world().leads:
         print(run.page)
 
@@ -332,10 +337,11 @@ def translate(
             print(f"# {line}")
         return
     started = time.monotonic()
-    found = translation.translate(
-        run, to, how.out, images=images, config=wanted, workers=how.workers, device=how.device,
-        overwrite=how.overwrite,
-    )  # fmt: skip
+    with _crew(how):
+        found = translation.translate(
+            _absolute(run, how), to, how.out and _absolute(how.out, how), images=images,
+            config=wanted, workers=how.workers, device=how.device, overwrite=how.overwrite,
+        )  # fmt: skip
     if world().leads:
         say(f"{len(found.table)} translations; done in {duration(time.monotonic() - started)}")
         print(found.root)
@@ -525,11 +531,26 @@ def _advance(images: Path, what: What | None, how: How | None, *, last: str) -> 
         _show_plan(source, config, how.workers)
         return
     started = time.monotonic()
-    run = workflow.advance(
-        source, folder, config, last=last, workers=how.workers, device=how.device,
-        overwrite=how.overwrite,
-    )  # fmt: skip
+    with _crew(how):
+        run = workflow.advance(
+            _absolute(source, how), _absolute(folder, how), config, last=last,
+            workers=how.workers, device=how.device, overwrite=how.overwrite,
+        )  # fmt: skip
     _show_end(run, last, time.monotonic() - started)
+
+
+def _crew(how: How) -> AbstractContextManager[object]:
+    """Ray actors for what can be done by them, where they are wanted."""
+    if how.ray is None:
+        return nullcontext()
+    from typika.distributed import cluster
+
+    return cluster(how.ray, how.workers)
+
+
+def _absolute(path: Path, how: How) -> Path:
+    """A path that holds on other machines too, where there are some."""
+    return path if how.ray is None else path.absolute()
 
 
 def _configure(

@@ -16,7 +16,7 @@ import io
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class ImageCollection:
     table: pa.Table
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=())  # remarks a person should see
+    # The folder that it was restored from: other processes read it there.
+    saved: Path | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         missing = [name for name in _REQUIRED if name not in self.table.column_names]
@@ -204,6 +206,18 @@ class ImageCollection:
         index.setflags(write=False)
         return index
 
+    def codes(self, name: str) -> np.ndarray:
+        """(n,) int64: for each row the place of its value of a text column among all, sorted.
+
+        The same numbers as `np.unique(..., return_inverse=True)` gives, without a Python string
+        or a padded copy for each row.
+        """
+        encoded = pc.dictionary_encode(self.table[name].combine_chunks())
+        order = pc.sort_indices(encoded.dictionary).to_numpy()
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank[encoded.indices.to_numpy()]
+
     @cached_property
     def units(self) -> np.ndarray:
         """(n,) int64: for each row the number of the set that must stay together.
@@ -294,7 +308,7 @@ class ImageCollection:
         rows = np.unique(rows.astype(np.int64))
         if len(rows) and (rows[0] < 0 or rows[-1] >= len(self)):
             raise ConfigError(f"rows {rows[0]} to {rows[-1]}: the collection has {len(self)}")
-        return replace(self, table=self.table.take(pa.array(rows)))
+        return replace(self, table=self.table.take(pa.array(rows)), saved=None)
 
     def in_split(self, name: str) -> np.ndarray:
         """Return a mask (n,) bool of the rows of the split `name`; "" means every row.
@@ -373,7 +387,39 @@ class ImageCollection:
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
         table = table.replace_schema_metadata(None)
-        return cls(root.parent if root.is_file() else root, table, tuple(skipped), tuple(notes))
+        root = root.parent if root.is_file() else root
+        return cls(root, table, tuple(skipped), tuple(notes), saved=folder.absolute())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """To other processes a restored collection goes by its place, not row by row."""
+        if self.saved is None:
+            return super().__reduce_ex__(protocol)
+        modified = (self.saved / _TABLE).stat().st_mtime_ns
+        return _restored, (self.saved, self.root, modified)
+
+
+def find_row(table: pa.Table, image_id: str, label: str | None = None) -> int:
+    """The first row of an image, or its row under a label, in a table in canonical order.
+
+    Raises:
+        KeyError: there is none.
+    """
+    ids = table["image_id"]
+    low, high = 0, len(table)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if ids[middle].as_py() < image_id else (low, middle)
+    for row in range(low, len(table)):
+        if ids[row].as_py() != image_id:
+            break
+        if label is None or table["label"][row].as_py() == label:
+            return row
+    raise KeyError((image_id, label))
+
+
+@lru_cache(maxsize=2)  # tasks of one process look at the same collection
+def _restored(folder: Path, root: Path, modified: int) -> ImageCollection:  # noqa: ARG001 - key
+    return ImageCollection.restore(folder, root)
 
 
 def _write(table: pa.Table, where: Any) -> None:

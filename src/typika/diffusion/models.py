@@ -7,7 +7,7 @@ needs no download and no GPU.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -35,7 +35,7 @@ from typika.diffusion.space import FeatureSpace, fit_space
 from typika.diffusion.training import OptimiserConfig, State, fit, step_generator
 from typika.errors import ConfigError, ModelError
 from typika.files import whole_file
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, run_parts, run_tasks
 
 PILOT = 128  # images that the latent space is fitted to
 
@@ -211,20 +211,20 @@ class EmbeddedModel:
     def encode(self, collection: ImageCollection, folder: Path, workers: int) -> None:
         """Fit the latent space of each scale to a pilot, then encode every image."""
         self._fit_spaces(collection, folder, workers)
-        tasks, total = [], 0
+        n, at = n_parts(len(collection)), {}
         for side in reversed(self.config.sides):  # the costly scale first, so that all end at once
-            latents = self._latents_path(folder, side)
-            parts = [
-                part
-                for part in range(n_parts(len(collection)))
-                if not part_path(latents, part).exists()
-            ]
-            total += sum(len(part_rows(part, len(collection))) for part in parts)
-            tasks += [
-                (self.config, collection, self._space_path(folder, side), side, latents, share)
-                for share in _shares(parts, workers)
-            ]
-        run_tasks(encode_parts, tasks, workers=workers, name="Encoding", total=total)
+            at[side] = self._space_path(folder, side), self._latents_path(folder, side)
+        missing = [
+            scale * n + part
+            for scale, (_, latents) in enumerate(at.values())
+            for part in range(n)
+            if not part_path(latents, part).exists()
+        ]
+        run_parts(
+            encode_parts, (self.config, collection, at), missing, workers=workers,
+            name="Encoding", size=lambda number: len(part_rows(number % n, len(collection))),
+            hands=4 * workers,
+        )  # fmt: skip
 
     def _fit_spaces(self, collection: ImageCollection, folder: Path, workers: int) -> None:
         pilot = self._pilot(collection)
@@ -349,16 +349,20 @@ def fit_space_to(
 def encode_parts(
     config: EmbeddedConfig,
     collection: ImageCollection,
-    space_path: Path,
-    side: int,
-    folder: Path,
-    parts: Sequence[int],
+    at: Mapping[int, tuple[Path, Path]],
+    numbers: Iterable[int],
     advance: Advance,
 ) -> None:
-    """Encode some parts of the collection, image by image, so that batches change nothing."""
-    encoder, space = load_encoder(config.encoder), load_space(space_path)
-    for part in parts:
-        latents = []
+    """Encode some parts of the collection, image by image, so that batches change nothing.
+
+    at: of each scale's side its latent space and the folder of its latents. numbers: of parts,
+    those of one scale after those of another.
+    """
+    encoder, n = load_encoder(config.encoder), n_parts(len(collection))
+    for number in numbers:
+        scale, part = divmod(number, n)
+        side, (space_path, folder) = list(at.items())[scale]
+        space, latents = load_space(space_path), []
         for row in part_rows(part, len(collection)):
             taps = encoder.taps(load_at(collection, row, side), side)
             latents.append(space.project(taps))
@@ -466,9 +470,3 @@ def _load(path: Path) -> State:
     if not path.exists():
         raise ModelError(f"{path}: not there; run `typika train` on this run first")
     return load_file(path)
-
-
-def _shares(parts: Sequence[int], workers: int) -> list[list[int]]:
-    """Deal parts out in small hands: enough that no worker waits long for the last one."""
-    hands = max(1, min(len(parts), 4 * workers))
-    return [list(parts[number::hands]) for number in range(hands) if parts[number::hands]]

@@ -6,9 +6,9 @@ what it wrote. Legend: `n` images, `c h w` latent channels and grid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,7 +48,7 @@ from typika.diffusion.stable import (
     placed,
 )
 from typika.diffusion.training import OptimiserConfig, step_generator
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, run_parts
 
 RIVAL = EmbeddedConfig()  # the features that the built-in rival sees
 SCORED_AT_ONCE = {"cuda": 64, "mps": 8, "cpu": 8}  # noisy latents, where memory allows
@@ -137,13 +137,13 @@ class StableModel:
             for part in range(n_parts(len(collection)))
             if not part_path(latents, part).exists()
         ]
-        missing = ranks.world().share(missing)
         processes = self.workers(workers)
-        hands = [missing[number::processes] for number in range(processes)]
         threads = 1 if processes > 1 else workers
-        tasks = [(self, collection, latents, hand, threads) for hand in hands if hand]
-        total = sum(len(part_rows(part, len(collection))) for part in missing)
-        run_tasks(encode_parts, tasks, workers=processes, name="Encoding", total=total)
+        run_parts(
+            encode_parts, (replace(self), collection, latents, threads),
+            ranks.world().share(missing), workers=processes, name="Encoding",
+            size=lambda part: len(part_rows(part, len(collection))), hands=processes, on_gpu=True,
+        )  # fmt: skip
         if ranks.world().leads:
             self._rival.encode(collection, folder, workers)
 
@@ -294,8 +294,8 @@ def encode_parts(
     model: StableModel,
     collection: ImageCollection,
     folder: Path,
-    parts: Sequence[int],
     threads: int,
+    parts: Iterable[int],
     advance: Advance,
 ) -> None:
     """Encode some parts, images one by one; others are decoded ahead meanwhile."""

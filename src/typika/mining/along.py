@@ -12,7 +12,7 @@ the anchors), `w` windows (runs of stretches, or single ones).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ from typika.mining.scores import mined_parts, mined_rows, score_path
 from typika.mining.scoring import density, pilot_densities, scored_together
 from typika.mining.stages import compared, fitted_to, original_pixels, patch_features, thumbnails
 from typika.mining.typicality import context_gains
-from typika.parallel import Advance, one_thread, run_tasks
+from typika.parallel import Advance, one_thread, run_parts
 from typika.tables import read_parquet, write_parquet, write_table
 
 STRETCHES = 10  # of a number's axis
@@ -163,12 +163,11 @@ def score(along: Along) -> None:
         for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
-    missing = ranks.world().share(missing)
-    workers = mining.model.workers(mining.workers)
-    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
-    tasks = [(along, densities, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
+    run_parts(
+        _score_parts, (along, densities), ranks.world().share(missing),
+        workers=mining.model.workers(mining.workers), name="Scoring",
+        size=lambda part: len(mined_rows(mining, collection, part)), on_gpu=mining.model.shared,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,10 +205,8 @@ def _pilot(along: Along, rows: Int[ndarray, " n"], advance: Advance) -> list[Den
 
 
 def _score_parts(
-    along: Along, densities: Sequence[Density], parts: Sequence[int], advance: Advance
+    along: Along, densities: Sequence[Density], parts: Iterable[int], advance: Advance
 ) -> None:
-    if not parts:
-        return
     mining, scales = along.mining, open_scales(along, densities)
     batch = mining.model.batch_size(mining.config.score.n_draws, mining.folder)
     for part in parts:
@@ -321,7 +318,7 @@ def mine_elements(along: Along) -> None:
         fitted = fitted_to(mining, collection, row)
         vectors = compared(mining, collection.label_index[row], selected, pooled, fitted)
         typical = np.flatnonzero(np.array(selected["selection"].to_pylist()) == "typical")
-        images = np.unique(collection.table["duplicate"].to_pylist(), return_inverse=True)[1][row]
+        images = collection.codes("duplicate")[row]
         part = typical[fitted[typical]]
         config = mining.config
         groups = clusters.fit(vectors[part], images[part], config.cluster, config.seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from typika.errors import ConfigError
 from typika.files import write_text
 from typika.mining import scoring, stages
 from typika.mining.scores import mined_parts, mined_rows, score_path, write_scores
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, run_parts
 
 if TYPE_CHECKING:
     from typika.baselines.clip import Score
@@ -138,16 +139,14 @@ def score(mining: Mining) -> None:
         for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
-    workers = map_baseline(mining.config, mining.device).processes(mining.workers)
-    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
-    tasks = [(mining, given, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
+    run_parts(
+        _score_parts, (mining, given), missing,
+        workers=map_baseline(mining.config, mining.device).processes(mining.workers),
+        name="Scoring", size=lambda part: len(mined_rows(mining, collection, part)),
+    )  # fmt: skip
 
 
-def _score_parts(mining: Mining, given: Material, parts: list[int], advance: Advance) -> None:
-    if not parts:
-        return
+def _score_parts(mining: Mining, given: Material, parts: Iterable[int], advance: Advance) -> None:
     collection = given.collection
     draw = map_baseline(mining.config, mining.device).open(given)
     rivals = scoring.open_rivals(mining, collection)

@@ -392,7 +392,7 @@ def distinct_images(
 ) -> tuple[Int[ndarray, " n"], Bool[ndarray, "n l"]]:
     """The first row of each image of a split, and which labels the image has."""
     mined = np.flatnonzero(collection.in_split(split))
-    names = np.array(collection.table["image_id"].to_pylist())[mined]
+    names = collection.codes("image_id")[mined]
     _, first, image = np.unique(names, return_index=True, return_inverse=True)
     truth = np.zeros((len(first), len(collection.labels)), dtype=bool)
     truth[image, collection.label_index[mined]] = True
@@ -427,15 +427,21 @@ def _metadata(
 ) -> pa.Table:
     """The user's own columns of some rows: neither ours nor the one that holds the labels."""
     table = collection.table
-    texts = table["label"].to_pylist()
     own = [
         name
         for name in table.column_names
         if name not in (*OWN_COLUMNS, label)
         and not pa.types.is_nested(table[name].type)
-        and [str(value) for value in table[name].to_pylist()] != texts
+        and not _same_texts(table[name], table["label"])
     ]
     return table.select(own).take(pa.array(rows))
+
+
+def _same_texts(column: pa.ChunkedArray, labels: pa.ChunkedArray) -> bool:
+    """Whether a column spells the label in every row; the first row that differs ends it."""
+    return all(
+        str(value.as_py()) == label.as_py() for value, label in zip(column, labels, strict=True)
+    )
 
 
 def content_auc(mining: Mining, collection: ImageCollection) -> list[float | None]:

@@ -7,7 +7,7 @@ texts), `n` units of a noise design, `h w` grid; a *part* is a slice of the coll
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from typika.mining.scoring import (
     scored_together,
 )
 from typika.mining.typicality import context_gains
-from typika.parallel import Advance, one_thread, run_tasks
+from typika.parallel import Advance, one_thread, run_parts, run_tasks
 from typika.run import Run, Stage
 from typika.tables import read_parquet, write_table
 
@@ -166,11 +166,11 @@ def score(job: Contrasting) -> None:
         job = job.less(_offsets(job, collection, densities))
     missing = [part for part in mined_parts(mining, collection)
                if not score_path(job.folder, part).exists()]  # fmt: skip
-    workers = mining.model.workers(mining.workers)
-    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
-    tasks = [(job, collection, densities, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=workers, name="Contrasting", total=total)
+    run_parts(
+        _score_parts, (job, collection, densities), missing,
+        workers=mining.model.workers(mining.workers), name="Contrasting",
+        size=lambda part: len(mined_rows(mining, collection, part)), on_gpu=mining.model.shared,
+    )  # fmt: skip
 
 
 def _offsets(
@@ -219,11 +219,9 @@ def _score_parts(
     job: Contrasting,
     collection: ImageCollection,
     densities: Sequence[Density],
-    parts: Sequence[int],
+    parts: Iterable[int],
     advance: Advance,
 ) -> None:
-    if not parts:
-        return
     trained_on = training_images(collection, job.mining.config)
     scorers = [(fold.scored, ContextScorer.open(job, fold.mining, collection, densities))
                for fold in folds(job.mining, collection)]  # fmt: skip

@@ -22,7 +22,7 @@ from typika.mining import features
 from typika.mining import significance as tests
 from typika.mining.artefacts import ArtefactConfig, badges
 from typika.mining.confounds import confounds
-from typika.mining.stages import feature_grids, rows_of
+from typika.mining.stages import feature_grids, of_each, rows_of
 from typika.parallel import Advance, one_thread, run_tasks
 from typika.tables import read_parquet, write_table
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STEP = 0.25  # of a patch's side, between the places at which a detector looks
 RANDOM_PATCHES = 4000  # from which the background of the detectors is learned
 LEAST_MEMBERS = 3  # patches that a detector is made of
+TEST_ROWS = 20_000  # most images that detectors are tried on, as many of each label as there are
 
 FIGURES = (
     *("auc", "auc_low", "auc_high", "purity", "purity_low", "purity_high"),
@@ -130,6 +131,7 @@ def _tried(
     if not mining.config.significance.permutations or not tested or not len(trial.test):
         return {}
     detectors, origin = make_detectors(mining, collection, members, made, tested, trial.fit)
+    trial = replace(trial, test=evenly(collection, trial.test, TEST_ROWS))
     score = match(mining, collection, detectors, origin, trial.test)
     return _tested(mining, collection, members, tested, trial, score, number)
 
@@ -185,9 +187,20 @@ class Members:
         ]
 
 
+def evenly(collection: ImageCollection, rows: Int[ndarray, " n"], most: int) -> Int[ndarray, " k"]:
+    """At most so many rows, as many of each label as there are: those of the lowest hashes."""
+    if len(rows) <= most:
+        return rows
+    label, turn = collection.label_index[rows], np.empty(len(rows), dtype=int)
+    for number in np.unique(label):
+        turn[label == number] = np.arange((label == number).sum())
+    kept: ndarray = np.sort(rows[np.lexsort((label, turn))[:most]])
+    return kept
+
+
 def label_sets(collection: ImageCollection) -> Bool[ndarray, "n c"]:
     """Which labels the image of each row has, in whichever rows."""
-    image = np.unique(collection.table["image_id"].to_pylist(), return_inverse=True)[1]
+    image = collection.codes("image_id")
     member = np.zeros((int(image.max()) + 1, len(collection.labels)), dtype=bool)
     member[image, collection.label_index] = True
     return member[image]
@@ -267,9 +280,9 @@ def _pool_boxes(
 ) -> Float[ndarray, "n d"]:
     grids_of = feature_grids(mining, collection)
     found: list[ndarray] = [np.zeros(0)] * len(rows)
-    for row in np.unique(rows):
-        grids = grids_of(int(row), NULL)  # under no label, so that none can be told from them
-        for place in np.flatnonzero(rows == row):
+    for row, own in of_each(rows):
+        grids = grids_of(row, NULL)  # under no label, so that none can be told from them
+        for place in own:
             left, top, right, bottom = boxes[place].tolist()
             pooled = [features.pool(grid, (left, top, right, bottom)) for grid in grids]
             found[place] = np.concatenate(pooled)

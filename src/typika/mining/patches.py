@@ -116,7 +116,11 @@ def box_means(values: Map, size: int) -> Float[ndarray, "_p _q"]:
     height, width = values.shape
     if not 1 <= size <= min(height, width):
         raise DataError(f"a box of {size} px does not fit into a map of {height} x {width} px")
-    integral = integral_image(values)
+    return window_means(integral_image(values), size)
+
+
+def window_means(integral: Float[ndarray, "_H _W"], size: int) -> Float[ndarray, "_p _q"]:
+    """`box_means` of a map whose `integral_image` is known."""
     sums = integral[size:, size:] - integral[:-size, size:]
     sums -= integral[size:, :-size]
     sums += integral[:-size, :-size]
@@ -126,7 +130,11 @@ def box_means(values: Map, size: int) -> Float[ndarray, "_p _q"]:
 
 def means_of(values: Map, boxes: Boxes) -> Float[ndarray, " n"]:
     """Mean of another map of the same image over given boxes."""
-    integral = integral_image(values)
+    return means_within(integral_image(values), boxes)
+
+
+def means_within(integral: Float[ndarray, "_H _W"], boxes: Boxes) -> Float[ndarray, " n"]:
+    """`means_of` a map whose `integral_image` is known."""
     bottom, right = boxes.top + boxes.size, boxes.left + boxes.size
     sums = (
         integral[bottom, right]

@@ -380,15 +380,15 @@ def training_images(collection: ImageCollection, config: MiningConfig) -> Bool[n
     if options.train_on and options.mine not in ("", options.train_on):
         return trained_on
     rng = np.random.default_rng([config.seed, 7])
-    groups = np.unique(np.array(collection.table["group"].to_pylist(), dtype=str),
-                       return_inverse=True)[1]  # fmt: skip
-    label = collection.label_index
-    for number in range(len(collection.labels)):
-        own = np.unique(groups[trained_on & (label == number)])
+    groups = collection.codes("group")
+    held_out = np.zeros(int(groups.max(initial=-1)) + 1, dtype=bool)
+    order = np.argsort(collection.label_index, kind="stable")
+    ends = np.cumsum(np.bincount(collection.label_index, minlength=len(collection.labels)))
+    for rows in np.split(order, ends[:-1]):
+        own = np.unique(groups[rows[trained_on[rows] & ~held_out[groups[rows]]]])
         count = int(config.model.held_out * len(own)) if len(own) >= 10 else 0
-        held_out = rng.permutation(own)[:count]
-        trained_on &= ~np.isin(groups, held_out)
-    return trained_on
+        held_out[rng.permutation(own)[:count]] = True
+    return trained_on & ~held_out[groups]
 
 
 def collection_model(

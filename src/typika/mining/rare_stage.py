@@ -17,7 +17,7 @@ from numpy import ndarray
 from typika.collection.images import ImageCollection
 from typika.diffusion.denoiser import NULL
 from typika.mining import features, rare
-from typika.mining.evidence import Members, patch_fractions
+from typika.mining.evidence import Members, evenly, patch_fractions
 from typika.mining.scores import ScoredMaps
 from typika.mining.significance import Background
 from typika.mining.stages import feature_grids, fitted_to, thumbnails
@@ -109,7 +109,7 @@ def _found(mining: Mining, collection: ImageCollection) -> Any:
         typicality=seen.typicality,
         frequent=rare.frequent(vectors, label[seen.row], clusters),
     )  # fmt: skip
-    ids = np.array(collection.table["image_id"].to_pylist())
+    ids = collection.codes("image_id")
     for number, name in enumerate(collection.labels):
         own = label[compared] == number
         # The same image under a further label would be its own best match.
@@ -150,18 +150,7 @@ def _rows(
     grids = feature_grids(mining, collection)(int(mined[0]), NULL)
     a_side = max(1, round(1 / (STEP * mining.config.select.patch_size)))
     most = min(most, max(1, MOST_NUMBERS // (a_side**2 * sum(len(grid) for grid in grids))))
-    return _evenly(collection, mined[fitted], most), _evenly(collection, mined[~fitted], most)
-
-
-def _evenly(
-    collection: ImageCollection, rows: Int[ndarray, " n"], most: int
-) -> Int[ndarray, " k"]:
-    """At most so many rows, as many of each label as there are."""
-    label, turn = collection.label_index[rows], np.empty(len(rows), dtype=int)
-    for number in np.unique(label):
-        turn[label == number] = np.arange((label == number).sum())
-    kept: ndarray = np.sort(rows[np.lexsort((label, turn))[:most]])
-    return kept
+    return evenly(collection, mined[fitted], most), evenly(collection, mined[~fitted], most)
 
 
 def _look(mining: Mining, collection: ImageCollection, rows: Int[ndarray, " k"]) -> Seen:

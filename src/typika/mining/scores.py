@@ -19,7 +19,7 @@ from numpy import ndarray
 from typika.collection.images import ImageCollection
 from typika.diffusion.latents import PART, part_rows
 from typika.errors import DataError
-from typika.tables import read_parquet, write_parquet
+from typika.tables import parquet_columns, read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
@@ -40,8 +40,12 @@ def score_path(folder: Path, part: int) -> Path:
 
 def mined_rows(mining: Mining, collection: ImageCollection, part: int) -> list[int]:
     """Rows of a part that are scored and mined: all, or those of the split that is mined."""
-    mined = collection.in_split(mining.config.collection.mine)
-    return [row for row in part_rows(part, len(collection)) if mined[row]]
+    rows = part_rows(part, len(collection))
+    split = mining.config.collection.mine
+    if not split:
+        return list(rows)
+    names = collection.table["split"].slice(rows.start, len(rows)).to_pylist()
+    return [row for row, name in zip(rows, names, strict=True) if name == split]
 
 
 def mined_parts(mining: Mining, collection: ImageCollection) -> list[int]:
@@ -85,17 +89,25 @@ def read_maps(scores: pa.Table, place: int) -> dict[str, Float[ndarray, "h w"]]:
 
 
 class ScoredMaps:
-    """The maps of a scored run, by row of the collection; the part last read is held."""
+    """The maps of a scored run, by row of the collection; the part last read is held.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._held: tuple[int, pa.Table] | None = None
+    names: of the maps that are wanted, all by default.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] = MAPS) -> None:
+        self.folder, self.names = folder, names
+        self._held: tuple[int, pa.Table, dict[int, int]] | None = None
 
     def __getitem__(self, row: int) -> dict[str, Float[ndarray, "h w"]]:
         part = row // PART
         if self._held is None or self._held[0] != part:
-            self._held = part, read_parquet(score_path(self.folder, part))
-        rows = self._held[1]["row"].to_pylist()
-        if row not in rows:
+            path = score_path(self.folder, part)
+            shapes = ("height", "width", "evidence_height", "evidence_width")
+            there = parquet_columns(path)
+            table = read_parquet(path, [x for x in ("row", *shapes, *self.names) if x in there])
+            places = {own: place for place, own in enumerate(table["row"].to_pylist())}
+            self._held = part, table, places
+        _, table, places = self._held
+        if row not in places:
             raise DataError(f"row {row}: not of the split that was mined, so it has no map")
-        return read_maps(self._held[1], rows.index(row))
+        return read_maps(table, places[row])

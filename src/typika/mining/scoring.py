@@ -41,7 +41,7 @@ from typika.mining.typicality import (
     tally,
     typicality_maps,
 )
-from typika.parallel import Advance, run_tasks
+from typika.parallel import Advance, run_parts, run_tasks
 
 if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
@@ -64,12 +64,11 @@ def score(mining: Mining) -> None:
         for part in mined_parts(mining, collection)
         if not score_path(mining.folder, part).exists()
     ]
-    missing = ranks.world().share(missing)
-    workers = mining.model.workers(mining.workers)
-    hands = max(1, min(len(missing), 4 * workers if workers > 1 else 1))
-    tasks = [(mining, collection, densities, missing[hand::hands]) for hand in range(hands)]
-    total = sum(len(mined_rows(mining, collection, part)) for part in missing)
-    run_tasks(_score_parts, tasks, workers=workers, name="Scoring", total=total)
+    run_parts(
+        _score_parts, (mining, collection, densities), ranks.world().share(missing),
+        workers=mining.model.workers(mining.workers), name="Scoring",
+        size=lambda part: len(mined_rows(mining, collection, part)), on_gpu=mining.model.shared,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -317,11 +316,9 @@ def _score_parts(
     mining: Mining,
     collection: ImageCollection,
     densities: Sequence[Density],
-    parts: Sequence[int],
+    parts: Iterable[int],
     advance: Advance,
 ) -> None:
-    if not parts:
-        return
     from typika.mining.pipeline import folds, training_images
 
     trained_on = training_images(collection, mining.config)

@@ -6,12 +6,13 @@ the place of an image in the collection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
@@ -78,7 +79,13 @@ def _train_rival(
 
 def select(mining: Mining) -> None:
     """Choose the typical patches of each label and its controls."""
+    from typika.mining import streaming
+
     collection = mining.collection
+    if len(collection) > streaming.LARGE:
+        selected = streaming.select(mining, collection)
+        write_parquet(selected, mining.folder / "selected.parquet")
+        return
     offers = candidates(mining, collection)
     label = collection.label_index[offers["row"].to_numpy()]
     chosen = [
@@ -100,11 +107,11 @@ def candidates(mining: Mining, collection: ImageCollection) -> pa.Table:
         _candidates_of_part, tasks, workers=mining.workers, name="Selecting", total=len(collection)
     )
     table = pa.concat_tables(found)
-    _require_patches(table, collection, mining)
+    require_patches(table, collection, mining)
     return table
 
 
-def _require_patches(candidates: pa.Table, collection: ImageCollection, mining: Mining) -> None:
+def require_patches(candidates: pa.Table, collection: ImageCollection, mining: Mining) -> None:
     """Raise ConfigError if a mask left some label without a single patch."""
     mined = collection.in_split(mining.config.collection.mine)
     labels = collection.label_index
@@ -121,7 +128,7 @@ def _candidates_of_part(
     mining: Mining, collection: ImageCollection, part: int, advance: Advance
 ) -> pa.Table:
     scores = read_parquet(score_path(mining.folder, part))
-    detected = _detected(mining, collection)
+    detected = detected_boxes(mining, collection)
     mask = Mask.read(MaskText.parse(mining.config.select.mask))
     found = []
     for place, row in enumerate(scores["row"].to_pylist()):
@@ -152,10 +159,11 @@ def offered(
     collection: ImageCollection,
     mask: Mask | None,
     detected: Detected | None = None,
+    selections: Sequence[str] = SELECTIONS,
 ) -> pa.Table:
     """The patches that an image may contribute, typical ones and controls.
 
-    against: which of its maps ranks them.
+    against: which of its maps ranks them. selections: which of them are wanted.
     """
     config = mining.config.select
     image_id, width, height = (
@@ -166,28 +174,33 @@ def offered(
     rng = np.random.default_rng([mining.config.seed, int(image_id, 16)])
     forbidden = forbidden_pixels(mask, collection, row)
     side = patches.patch_side(rows, columns, config.patch_size)
-    pixels = {name: patches.upsample(values, rows, columns) for name, values in maps.items()}
-    score = pixels[against]
-    blocked = None if forbidden is None else patches.blocked_places(forbidden, side)
-    ways = {
-        "typical": patches.best_boxes(score, side, config.per_image, blocked),
-        "random": patches.random_boxes(rows, columns, side, config.per_image, rng, blocked),
-        "negative": patches.best_boxes(-score, side, config.per_image, blocked),
+    read = dict.fromkeys((against, f"{against}_error", "null", "evidence"))
+    sums = {
+        name: patches.integral_image(patches.upsample(maps[name], rows, columns)) for name in read
     }
-    if mining.config.baseline.name == "random":  # others than the controls
-        again = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
-        ways["typical"] = again
-    elif mining.config.baseline.name == "negative":
-        ways["typical"] = ways["negative"]
+    score = patches.window_means(sums[against], side)
+    blocked = None if forbidden is None else patches.blocked_places(forbidden, side)
+    by_chance, instead = mining.config.baseline.name == "random", mining.config.baseline.name
+    ways = {}
+    if "typical" in selections and not by_chance:
+        own = -score if instead == "negative" else score
+        ways["typical"] = patches.best_places(own, side, config.per_image, blocked)
+    if "random" in selections or by_chance:
+        ways["random"] = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
+    if "negative" in selections:
+        ways["negative"] = patches.best_places(-score, side, config.per_image, blocked)
+    if "typical" in selections and by_chance:  # others than the controls
+        ways["typical"] = patches.random_boxes(rows, columns, side, config.per_image, rng, blocked)
     detector = np.zeros(0, dtype=int)
-    if detected is not None:
+    if detected is not None and "typical" in selections:
         (top, left), found_side, detector = detected.squares(row, image, (rows, columns))
         if forbidden is not None:
             free = ~patches.blocked_places(forbidden, found_side)[top, left]
             top, left, detector = top[free], left[free], detector[free]
         ways["typical"] = patches.Boxes(top, left, found_side, np.zeros(len(top)))
     tables = []
-    for selection, boxes in ways.items():
+    for selection in (name for name in SELECTIONS if name in selections):
+        boxes = ways[selection]
         found_by = detector if selection == "typical" else np.full(len(boxes.top), -1)
         tables.append(
             pa.table(
@@ -196,10 +209,10 @@ def offered(
                     "selection": pa.array([selection] * len(boxes.top), pa.string()),
                     **original_pixels(boxes, (rows, columns), image),
                     "order": boxes.score,
-                    "typicality": patches.means_of(score, boxes),
-                    "error": patches.means_of(pixels[f"{against}_error"], boxes),
-                    "typicality_null": patches.means_of(pixels["null"], boxes),
-                    "evidence": patches.means_of(pixels["evidence"], boxes),
+                    "typicality": patches.means_within(sums[against], boxes),
+                    "error": patches.means_within(sums[f"{against}_error"], boxes),
+                    "typicality_null": patches.means_within(sums["null"], boxes),
+                    "evidence": patches.means_within(sums["evidence"], boxes),
                     **({} if detected is None else {"detector": found_by}),
                 }
             )
@@ -207,7 +220,7 @@ def offered(
     return pa.concat_tables(tables)
 
 
-def _detected(mining: Mining, collection: ImageCollection) -> Detected | None:
+def detected_boxes(mining: Mining, collection: ImageCollection) -> Detected | None:
     """What the detectors of a run found, where they choose its patches."""
     if mining.config.baseline.name != "doersch":
         return None
@@ -230,23 +243,28 @@ def original_pixels(
 
 
 def choose(
-    candidates: pa.Table, collection: ImageCollection, selection: str, mining: Mining
+    candidates: pa.Table,
+    collection: ImageCollection,
+    selection: str,
+    mining: Mining,
+    n_candidates: int | None = None,
 ) -> pa.Table:
-    """The best of what the images of a label offer, in order."""
-    import pyarrow.compute as pc
+    """The best of what the images of a label offer, in order.
 
+    n_candidates: how many typical patches they offer in all, where only the best are given.
+    """
     config = mining.config.select
     table = candidates.filter(pc.equal(candidates["selection"], selection))
     row, order = (table[name].to_numpy() for name in ("row", "order"))
     own = np.arange(len(row))
     detected = "detector" in candidates.column_names
     if selection == "typical" and not (mining.config.collection.weigh_duplicates or detected):
-        groups = np.array(collection.table["duplicate"].to_pylist())[row]
-        duplicate = np.unique(groups, return_inverse=True)[1]
+        duplicate = collection.codes("duplicate")[row]
         kept = np.flatnonzero(patches.one_per_duplicate(order, row, duplicate))
         own, row, order = own[kept], row[kept], order[kept]
     typical = selection == "typical"
-    count = patches.keep_count(len(own), config) if typical else config.controls
+    offered = len(own) if n_candidates is None else n_candidates
+    count = patches.keep_count(offered, config) if typical else config.controls
     if typical and detected:  # what a detector found is its cluster, all of it
         count = len(own)
     best = own[patches.best_first(order, row, count)]
@@ -306,8 +324,7 @@ def group(
     vectors = compared(mining, label, selected, pooled, fitted)
     detected = "detector" in selected.column_names
     score = selected["typicality"].to_numpy()
-    duplicates = np.array(collection.table["duplicate"].to_pylist())
-    images = np.unique(duplicates, return_inverse=True)[1][row]
+    images = collection.codes("duplicate")[row]
     if detected:
         found = _as_detected(label, selected, typical)
     else:
@@ -486,8 +503,9 @@ def patch_features(
     number of a patch to the map that the patch was selected on; by default the image's own.
     """
     pooling = mining.config.cluster.pooling
-    maps, label = ScoredMaps(mining.folder), collection.label_index
-    map_of = map_of or (lambda image, _: maps[image][mining.config.ranked_by])
+    ranked_by, label = mining.config.ranked_by, collection.label_index
+    maps = ScoredMaps(mining.folder, (ranked_by,))
+    map_of = map_of or (lambda image, _: maps[image][ranked_by])
     grids_of = feature_grids(mining, collection)
     row = selected["row"].to_numpy()
     corners = np.stack([selected[side].to_numpy() for side in ("left", "top", "right", "bottom")])
@@ -495,10 +513,10 @@ def patch_features(
     height = collection.table["height"].to_numpy()[row]
     boxes = corners / np.stack([width, height, width, height])
     found = [np.zeros(0)] * len(selected)
-    for image in np.unique(row):  # each image is read once, however many patches it has
-        grids = grids_of(int(image), int(label[image]))
-        for patch in np.flatnonzero(row == image):
-            typical = map_of(int(image), int(patch)) if pooling == "typicality" else None
+    for image, own in of_each(row):  # each image is read once, however many patches it has
+        grids = grids_of(image, int(label[image]))
+        for patch in own:
+            typical = map_of(image, int(patch)) if pooling == "typicality" else None
             weights = weights_of(grids, typical)
             left, top, right, bottom = (float(edge) for edge in boxes[:, patch])
             found[patch] = pooled_features(grids, (left, top, right, bottom), weights)
@@ -593,10 +611,20 @@ def patch_table(
 def rows_of(collection: ImageCollection, patches: pa.Table) -> Int[ndarray, " n"]:
     """Row of the collection that each patch of patches.parquet comes from."""
     key = ("image_id", "label", "file_name")
-    names = zip(*(collection.table[name].to_pylist() for name in key), strict=True)
-    place = {name: row for row, name in enumerate(names)}
+    there = pc.is_in(collection.table["image_id"], pc.unique(patches["image_id"]))
+    rows = np.flatnonzero(there.to_numpy())
+    some = collection.table.select(key).take(pa.array(rows))
+    names = zip(*(some[name].to_pylist() for name in key), strict=True)
+    place = dict(zip(names, rows.tolist(), strict=True))
     wanted = zip(*(patches[name].to_pylist() for name in key), strict=True)
     return np.array([place[name] for name in wanted], dtype=np.int64)
+
+
+def of_each(row: Int[ndarray, " n"]) -> Iterator[tuple[int, Int[ndarray, " _"]]]:
+    """Each distinct row, ascending, and the places at which it stands."""
+    order = np.argsort(row, kind="stable")
+    distinct, starts = np.unique(row[order], return_index=True)
+    yield from zip(distinct.tolist(), np.split(order, starts[1:]), strict=True)
 
 
 def thumbnails(mining: Mining, collection: ImageCollection, selected: pa.Table) -> pa.Array:
@@ -631,9 +659,9 @@ def _cut(
     from PIL import Image
 
     found = {}
-    for row in np.unique(rows):
-        image = collection.load(int(row))
-        for place in np.flatnonzero(rows == row):
+    for row, own in of_each(rows):
+        image = collection.load(row)
+        for place in own:
             left, top, right, bottom = (int(edge) for edge in boxes[place])
             crop = image.crop((left, top, right, bottom))
             crop.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)

@@ -351,11 +351,12 @@ def _all_maps(
 ) -> dict[tuple[str, int], MapRecord]:
     """Heat-maps by (image_id, place of the label)."""
     pairs = {(image_id, labels[n]): n for image_id, found in wanted.items() for n in found}
-    # A run keeps its maps in parts on disk: in their own order each part is read once.
+    # A run keeps its maps in parts on disk, by image: in that order each part is read once.
+    found = ((key, inputs.maps.get(key)) for key in sorted(pairs))
     return {
-        (key[0], pairs[key]): map_record(inputs.maps[key], grid=grid)
-        for key in inputs.maps
-        if key in pairs
+        (key[0], pairs[key]): map_record(maps, grid=grid)
+        for key, maps in found
+        if maps is not None
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from typika import __version__
-from typika.collection.images import ImageCollection
+from typika.collection.images import ImageCollection, find_row
 from typika.mining import confounds
 from typika.mining.baseline import wording
 from typika.mining.masks import MaskText
@@ -34,38 +34,34 @@ from typika.report.records import (
 from typika.tables import parquet_columns, read_parquet
 
 SAME = 1 - 1e-6  # correlation of a map with itself
+SAMPLED_PARTS = 512  # most parts that figures of the whole collection are taken from
 
 
 class MapsOnDisk(Mapping[tuple[str, str], HeatMaps]):
     """The heat-maps of a run by (image_id, label), read when they are asked for."""
 
     def __init__(self, folder: Path, collection: ImageCollection) -> None:
-        names = zip(
-            collection.table["image_id"].to_pylist(),
-            collection.table["label"].to_pylist(),
-            strict=True,
-        )
-        self._rows = {name: row for row, name in enumerate(names)}
+        self._table = collection.table.select(["image_id", "label"])
         self._maps = ScoredMaps(folder)
 
     def __getitem__(self, key: tuple[str, str]) -> HeatMaps:
-        maps = self._maps[self._rows[key]]
+        maps = self._maps[find_row(self._table, *key)]
         null, evidence = maps["null"], maps.get("evidence")
         if evidence is not None:  # a rival may look at the image on a grid of its own
             evidence = upsample(evidence, *null.shape)
         return HeatMaps(contrast=maps.get("others"), null=null, evidence=evidence)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._rows)
+        for row in range(len(self._table)):
+            yield self._table["image_id"][row].as_py(), self._table["label"][row].as_py()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._table)
 
 
 def report_inputs(mining: Mining, date: str) -> ReportInputs:
     """Everything that the report of a run shows."""
     collection = mining.collection
-    row_of = {name: row for row, name in enumerate(collection.table["image_id"].to_pylist())}
     found = read_evidence(mining.folder)
     patches, clusters = (
         read_parquet(mining.folder / f"{name}.parquet") for name in ("patches", "clusters")
@@ -76,7 +72,7 @@ def report_inputs(mining: Mining, date: str) -> ReportInputs:
         patches=patches,
         clusters=clusters,
         maps=MapsOnDisk(mining.folder, collection),
-        images=lambda image_id: collection.load(row_of[image_id], draft=512),
+        images=lambda image_id: collection.load(find_row(collection.table, image_id), draft=512),
         facts=run_facts(mining, collection, date),
         evidence=found,
         rare=read_rare(mining.folder),
@@ -109,8 +105,10 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         title = f"{title} Baseline: {instead.name}"
         # Typicality chose nothing, but is shown if the baseline has no maps.
         scored = instead.ranked if instead.model else f"{instead.ranked} ({scored})"
-    scores = held_out_scores(mining.folder, mined_parts(mining, collection))
-    duplicates = Counter(collection.table["duplicate"].to_pylist())
+    scores = held_out_scores(mining.folder, some_parts(mined_parts(mining, collection)))
+    duplicates = np.bincount(collection.codes("duplicate"))
+    mined = collection.in_split(config.collection.mine)
+    counts = np.bincount(collection.label_index[mined], minlength=len(collection.labels))
     return RunFacts(
         title=title,
         version=__version__,
@@ -125,12 +123,16 @@ def run_facts(mining: Mining, collection: ImageCollection, date: str) -> RunFact
         command=shlex.join(["typika", *run.manifest["argv"]]),
         collection=label_facts(collection),
         skipped=Counter(item.reason for item in collection.skipped),
-        n_near_duplicate_groups=sum(count > 1 for count in duplicates.values()),
+        n_near_duplicate_groups=int((duplicates > 1).sum()),
         baselines=(
             *baselines(scores, mining),
             *grouping(read_parquet(mining.folder / "clusters.parquet")),
         ),
-        warnings=(*collection.notes, *warnings(scores, collection), *confounded(mining.folder)),
+        warnings=(
+            *collection.notes,
+            *warnings(scores, collection, counts),
+            *confounded(mining.folder),
+        ),
         baseline=instead,
     )
 
@@ -146,7 +148,7 @@ def how_scored(config: TypicalityConfig) -> str:
 def label_facts(collection: ImageCollection) -> tuple[LabelFacts, ...]:
     """Counts and sizes by label."""
     label = collection.label_index
-    group = np.array(collection.table["group"].to_pylist(), dtype=str)
+    group = collection.codes("group")
     width, height = (collection.table[name].to_numpy() for name in ("width", "height"))
     return tuple(
         LabelFacts(
@@ -158,6 +160,15 @@ def label_facts(collection: ImageCollection) -> tuple[LabelFacts, ...]:
         )
         for number, name in enumerate(collection.labels)
     )
+
+
+def some_parts(parts: Sequence[int]) -> list[int]:
+    """Parts whose images the figures of the whole collection are of: all, or evenly spread ones.
+
+    Images are in the order of their content's hash, so any parts are a random sample.
+    """
+    places = np.linspace(0, len(parts) - 1, min(SAMPLED_PARTS, len(parts)))
+    return [parts[int(place)] for place in places]
 
 
 def held_out_scores(folder: Path, parts: Sequence[int]) -> pa.Table:
@@ -354,12 +365,11 @@ def grouping(clusters: pa.Table) -> Iterator[Baseline]:
     )
 
 
-def warnings(scores: pa.Table, collection: ImageCollection) -> tuple[str, ...]:
-    """What a reader should be careful with."""
-    labels = np.array(scores["label"].to_pylist(), dtype=str)
+def warnings(scores: pa.Table, collection: ImageCollection, counts: np.ndarray) -> tuple[str, ...]:
+    """What a reader should be careful with. counts: mined images of each label."""
     held_out = ~scores["trained_on"].to_numpy(zero_copy_only=False)
     found = []
-    small = [name for name in collection.labels if (labels == name).sum() < 30]
+    small = [name for name, count in zip(collection.labels, counts, strict=True) if count < 30]
     if small:
         found.append(f"Fewer than 30 images of {_some(small)}: what is shown there may be chance.")
     if not held_out.any():
