@@ -337,9 +337,8 @@ def test_a_cell_of_classes_beyond_the_reader_s_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "head",
     ['<!DOCTYPE a [<!ENTITY x "' + "y" * 99 + '"><!ENTITY z "&x;&x;&x;&x;">]><a>&z;</a>',
-     '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>', '<?xml version="1.0" encoding="x"?><a/>',
-     "<a" + "/><a" * 3, "\x00"],
-    ids=["laughs", "outside", "encoding", "half", "zero"],
+     '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',      "<a" + "/><a" * 3, "\x00"],
+    ids=["laughs", "outside", "half", "zero"],
 )  # fmt: skip
 def test_xml_that_is_refused(tmp_path: Path, head: str) -> None:
     (tmp_path / "x.xml").write_text(head)
@@ -356,8 +355,9 @@ def test_xml_of_more_elements_than_memory(tmp_path: Path) -> None:
 def test_xml_nested_a_hundred_thousand_deep(tmp_path: Path) -> None:
     write(tmp_path / "x.png", 0, format="PNG")
     (tmp_path / "x.xml").write_text("<a>" * 100_000 + "</a>" * 100_000)
-    with pytest.raises(DataError, match="text line"):
-        LineCollection.open(tmp_path, workers=1)
+    collection = LineCollection.open(tmp_path, workers=1)
+    assert len(collection) == 1  # the picture, a line of its own
+    assert "neither ALTO" in collection.skipped[0].reason
 
 
 def test_columns_of_lines_that_are_no_text(tmp_path: Path) -> None:
