@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +120,23 @@ def _counted(
 def write_csv(table: pa.Table, path: Path) -> None:
     """Write the columns of a table that are text or numbers as CSV that a spreadsheet may open."""
     plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([harmless(name) for name in plain])
     columns = [table[name].to_pylist() for name in plain]
-    for row in zip(*columns, strict=True):
-        writer.writerow([harmless(value) for value in row])
+    text = csv_text([plain, *zip(*columns, strict=True)])
     with whole_file(path) as temporary:
-        temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV without formulas."""
+    buffer = io.StringIO()
+    plain = csv.writer(buffer, lineterminator="\n")
+    # Python quotes a lone carriage return from 3.13 on; before, it would end the row.
+    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [harmless(value) for value in row]
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if returns else plain).writerow(cells)
+    return buffer.getvalue()
 
 
 def harmless(value: object) -> object:
