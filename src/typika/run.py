@@ -326,7 +326,7 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = files.read_json(path.read_text(encoding="utf-8"))
         _require_manifest(manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path}: not a manifest of typika; pass --out with a new folder"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typika.files import whole_file
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 MOST_VALUES = 400_000_000  # of one file: beyond, a table is made to fill memory, not to be read
 MOST_BYTES = 16 << 30  # of one file in memory
+LEAST_CHUNK = 1 << 10  # bytes that a column may have, whatever it says
 _STEP = 1 << 28  # bytes: what may be unpacked at once before it is counted
 # What Arrow raises on damaged files; its own exceptions are of many kinds.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, MemoryError, NotImplementedError,
@@ -96,17 +98,15 @@ def parquet_table(
 
 
 def _claims(metadata: Any, columns: list[str] | None) -> tuple[int, int]:
-    """Values of some columns, and the bytes that one value may have at most."""
-    values = largest = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for number in range(metadata.num_columns):
-            column = row_group.column(number)
-            if columns is None or column.path_in_schema.startswith(tuple(columns)):
-                values += max(column.num_values, 0)
-                largest = max(largest, column.total_uncompressed_size)
-        values = max(values, metadata.num_rows)
-    return values, largest
+    """Values of some columns, by the file's rows, and the bytes that one value may have at most.
+
+    What single columns say of themselves is left alone: where that is damaged, Arrow 26 ends the
+    process.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
+    largest = max((group.total_byte_size for group in groups), default=0)
+    return rows * max(1, len(columns or metadata.schema.names)), max(largest, LEAST_CHUNK)
 
 
 def _counted(
@@ -125,14 +125,23 @@ def _counted(
 def write_csv(table: pa.Table, path: Path) -> None:
     """Write the columns of a table that are text or numbers as CSV that a spreadsheet may open."""
     plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([harmless(name) for name in plain])
     columns = [table[name].to_pylist() for name in plain]
-    for row in zip(*columns, strict=True):
-        writer.writerow([harmless(value) for value in row])
+    text = csv_text([plain, *zip(*columns, strict=True)])
     with whole_file(path) as temporary:
-        temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV without formulas."""
+    buffer = io.StringIO()
+    plain = csv.writer(buffer, lineterminator="\n")
+    # Python quotes a lone carriage return from 3.13 on; before, it would end the row.
+    quoted = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [harmless(value) for value in row]
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if returns else plain).writerow(cells)
+    return buffer.getvalue()
 
 
 def harmless(value: object) -> object:

@@ -337,9 +337,8 @@ def test_a_cell_of_classes_beyond_the_reader_s_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "head",
     ['<!DOCTYPE a [<!ENTITY x "' + "y" * 99 + '"><!ENTITY z "&x;&x;&x;&x;">]><a>&z;</a>',
-     '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>', '<?xml version="1.0" encoding="x"?><a/>',
-     "<a" + "/><a" * 3, "\x00"],
-    ids=["laughs", "outside", "encoding", "half", "zero"],
+     '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',      "<a" + "/><a" * 3, "\x00"],
+    ids=["laughs", "outside", "half", "zero"],
 )  # fmt: skip
 def test_xml_that_is_refused(tmp_path: Path, head: str) -> None:
     (tmp_path / "x.xml").write_text(head)
@@ -356,8 +355,9 @@ def test_xml_of_more_elements_than_memory(tmp_path: Path) -> None:
 def test_xml_nested_a_hundred_thousand_deep(tmp_path: Path) -> None:
     write(tmp_path / "x.png", 0, format="PNG")
     (tmp_path / "x.xml").write_text("<a>" * 100_000 + "</a>" * 100_000)
-    with pytest.raises(DataError, match="text line"):
-        LineCollection.open(tmp_path, workers=1)
+    collection = LineCollection.open(tmp_path, workers=1)
+    assert len(collection) == 1  # the picture, a line of its own
+    assert "neither ALTO" in collection.skipped[0].reason
 
 
 def test_columns_of_lines_that_are_no_text(tmp_path: Path) -> None:
@@ -424,3 +424,19 @@ def test_json_that_cannot_be_written_again_is_not_read() -> None:
     for text in (DEEP, LONG, SURROGATE, "{", io.StringIO().getvalue()):
         with pytest.raises(ValueError, match=r".+"):
             read_json(text)
+
+
+def test_parquet_whose_columns_lie_of_themselves_does_not_end_the_process(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "x.parquet", pa.table({"a": ["x", "y"], "b": [1, 2]}))
+    content = path.read_bytes()
+    (size,) = struct.unpack("<I", content[-8:-4])
+    start = len(content) - 8 - size
+    for place in range(start, start + size, 3):
+        for value in (0x00, 0x15, 0xFF):
+            spoiled = bytearray(content)
+            spoiled[place] = value
+            path.write_bytes(spoiled)
+            try:
+                assert tables.read_parquet(path).num_rows >= 0
+            except DataError as error:
+                assert "x.parquet" in str(error)  # noqa: PT017 - either is right

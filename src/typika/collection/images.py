@@ -12,7 +12,6 @@ Legend: n rows of the table.
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -51,7 +50,7 @@ from typika.collection._tables import (
 )
 from typika.errors import ConfigError, DataError
 from typika.files import is_folder, read_json, whole_file, write_text
-from typika.tables import harmless, read_parquet
+from typika.tables import csv_text, read_parquet
 
 __all__ = ["OWN_COLUMNS", "Dialect", "Header", "ImageCollection", "Skipped", "decode"]
 
@@ -358,13 +357,8 @@ class ImageCollection:
         table = self.table.replace_schema_metadata(notes).combine_chunks()
         with whole_file(folder / _TABLE) as temporary:
             _write(table, temporary)
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file_name", "reason"))
-        writer.writerows(
-            (harmless(item.file_name), harmless(item.reason)) for item in self.skipped
-        )
-        write_text(folder / _SKIPPED, text.getvalue())
+        rows = [(item.file_name, item.reason) for item in self.skipped]
+        write_text(folder / _SKIPPED, csv_text([("file_name", "reason"), *rows]))
 
     @classmethod
     def restore(cls, folder: Path, root: Path) -> ImageCollection:
