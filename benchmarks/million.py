@@ -55,7 +55,7 @@ def run() -> Result:
         write_run(root / "large", N, root)
         written = time.perf_counter() - started
         write_run(root / "small", N // 10, root, root / "large")
-        small, large = (measured(root / name) for name in ("small", "large"))
+        large, small = (measured(root / name) for name in ("large", "small"))
         on_disk = sum(path.stat().st_size for path in (root / "large/scores").iterdir()) / 1e9
     more = (large.gigabytes - small.gigabytes) * 1e9 / (N - N // 10)
     figures = [

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from typika.collection._elsewhere import read_at, url_of
 from typika.errors import DataError
 
 SUFFIXES = frozenset({".gif", ".webp", ".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".avif"})
@@ -163,7 +164,8 @@ def read_bytes(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        return source.read_bytes()
+        url = url_of(source)
+        return source.read_bytes() if url is None else read_at(url)
     except OSError as error:
         raise Unreadable(f"cannot be opened ({error.strerror or error})") from error
 
