@@ -1,4 +1,4 @@
-"""The cluster set-ups do what docs/cluster.md says: scripts run, the file for a cloud is checked."""
+"""Set-ups of clusters: the scripts run, and the file for a cloud is one that Ray reads."""
 
 from __future__ import annotations
 
