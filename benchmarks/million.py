@@ -4,7 +4,8 @@ There are no such images here, and no model: score parts of a realistic grid are
 writer that scoring uses, features come from a stub, and all rows share a few hundred pictures.
 Selection, features, clusters, their tests and the report are the ordinary stages on an ordinary
 run folder. `TYPIKA_MILLION` is how many images (1,000,000), held against a tenth of them;
-`TYPIKA_MILLION_FOLDER` where (a temporary folder; 1,000,000 need some 10 GB).
+`TYPIKA_MILLION_FOLDER` a folder in which the parts are kept for the next time (a temporary one
+that is deleted; 1,000,000 need some 10 GB).
 
 Each size runs in a process of its own, so that neither inherits the memory of the other.
 """
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +51,14 @@ STAGES = ("select", "cluster", "evidence", "report")
 
 def run() -> Result:
     place = os.environ.get("TYPIKA_MILLION_FOLDER")
-    with tempfile.TemporaryDirectory(dir=place, prefix="typika-million-") as name:
-        root = Path(name)
+    kept = nullcontext(place) if place else tempfile.TemporaryDirectory(prefix="typika-million-")
+    with kept as name:
+        root = Path(name) / "million"
         started = time.perf_counter()
         write_run(root / "large", N, root)
         written = time.perf_counter() - started
         write_run(root / "small", N // 10, root, root / "large")
-        small, large = (measured(root / name) for name in ("small", "large"))
+        large, small = (measured(root / name) for name in ("large", "small"))
         on_disk = sum(path.stat().st_size for path in (root / "large/scores").iterdir()) / 1e9
     more = (large.gigabytes - small.gigabytes) * 1e9 / (N - N // 10)
     figures = [
@@ -95,11 +98,10 @@ def _notes(small: Measured, large: Measured, written: float) -> list[str]:
 
 def write_run(folder: Path, n: int, root: Path, parts_of: Path | None = None) -> None:
     """A run whose images are scored. parts_of: a larger run, whose parts are taken over."""
-    folder.mkdir()
+    (folder / "scores").mkdir(parents=True, exist_ok=True)
     collection = invented(n, root)
     collection.save(folder)
-    (folder / "scores").mkdir()
-    if parts_of is not None:
+    if parts_of is not None and not score_path(folder, 0).exists():
         for part in range(n // PART):
             score_path(folder, part).hardlink_to(score_path(parts_of, part))
     parts = [part for part in range(n_parts(n)) if not score_path(folder, part).exists()]

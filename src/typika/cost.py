@@ -12,20 +12,23 @@ from typika import parallel
 from typika.collection.images import ImageCollection
 from typika.console import duration
 from typika.diffusion.checkpoints import CELL, Checkpoint, is_here
-from typika.diffusion.embedded import EmbeddedConfig
+from typika.diffusion.embedded import CellDenoiser, EmbeddedConfig, EmbeddedDenoiser
 from typika.diffusion.encoders import load_encoder
 from typika.diffusion.finetuning import crop_side
 from typika.diffusion.models import load_at, n_steps
 from typika.diffusion.sampling import DrawConfig
+from typika.diffusion.schedule import noise_design
+from typika.diffusion.space import FeatureSpace
 from typika.diffusion.stable import StableConfig, fitted_size
 from typika.diffusion.translation import TranslationConfig
 from typika.errors import ModelError
 from typika.mining.pipeline import MiningConfig, embedded_model
+from typika.mining.typicality import other_labels, typicality_maps
 
-# Seconds of one core: per cell of a training step, or per cell and noise draw of scoring, and what
-# each compared label adds to it.
+# Seconds of one core: per cell of a training step, and what each compared label adds to it.
 TRAIN_SECONDS, TRAIN_CONTEXT_SECONDS = 10e-6, 2.5e-6
-SCORE_SECONDS, SCORE_CONTEXT_SECONDS = 4e-6, 0.6e-6
+SCORE_BYTES = 20  # of a cell of a stored map: five maps in single precision
+CELLS_OF_SIDE = 16  # pixels of a scale's side to a cell
 REST_SECONDS = 0.05  # of one core, per image: the rival, choosing, grouping, the page
 
 # Stable Diffusion 1.5: TFLOP of one pass per latent cell of a 64 x 64 grid, counted.
@@ -45,26 +48,29 @@ def cost(collection: ImageCollection, config: MiningConfig, workers: int) -> lis
 def embedded_cost(
     collection: ImageCollection, config: MiningConfig, model: EmbeddedConfig, workers: int
 ) -> list[str]:
-    """Estimated from encoding a few of the images here and now."""
+    """Estimated from encoding a few images and scoring one here and now: some seconds."""
     encode = _seconds_to_encode(collection, model)
     limits = (model.least_steps, model.most_steps)
     steps = n_steps(len(collection), model.batch, model.epochs, limits)
-    grids = [(side / 16) ** 2 for side in model.sides]
+    grids = [(side / CELLS_OF_SIDE) ** 2 for side in model.sides]
     seen = sum(np.minimum(np.geomspace(*model.cells, 100), grid).mean() for grid in grids)
     trained = config.n_anchors or min(len(collection.labels), model.contexts)
     scored = _contexts(collection, config)
     train = steps * model.batch * seen * (TRAIN_SECONDS + trained * TRAIN_CONTEXT_SECONDS)
     cells = sum(grids)
-    score = len(collection) * cells * config.score.n_draws
-    score *= SCORE_SECONDS + scored * SCORE_CONTEXT_SECONDS
+    mined = int(collection.in_split(config.collection.mine).sum())
+    score = mined * _seconds_to_score(collection, config, model)
+    calls = mined * len(model.sides) * config.score.n_draws * scored
     if config.baseline.of_maps:
-        train = score = 0.0  # no denoiser; what the baseline itself takes is not foreseen
+        train = score = calls = 0  # no denoiser; what the baseline itself takes is not foreseen
     seconds = ((encode + REST_SECONDS) * len(collection) + train + score) / workers
-    disk = len(collection) * cells * model.dimensions * 2 / 1e9
+    finest = max(grids)
+    disk = len(collection) * (cells * model.dimensions * 2 + finest * SCORE_BYTES) / 1e9
     more = " beside the baseline itself" if config.baseline.of_maps else ""
     return [
         f"cost: about {max(1, round(seconds / 60))} min with {workers} processes{more}, "
         f"{disk:.1f} GB in the run folder, {_download(config)}",
+        f"cost: {mined} images scored by {calls} calls of the denoiser, timed on this machine",
     ]
 
 
@@ -85,6 +91,29 @@ def _seconds_to_encode(collection: ImageCollection, model: EmbeddedConfig) -> fl
             for side in model.sides:
                 encoder.taps(load_at(collection, int(row), side), side)
         return (time.perf_counter() - started) / len(rows)
+
+
+def _seconds_to_score(
+    collection: ImageCollection, config: MiningConfig, model: EmbeddedConfig
+) -> float:
+    """Of one image over all scales, by a denoiser of the same size that has learned nothing."""
+    labels = collection.labels
+    unused = torch.zeros(model.dimensions)
+    space = FeatureSpace(unused, torch.zeros(model.dimensions, model.dimensions), unused)
+    seconds = 0.0
+    contexts = [(0, *other_labels(0, len(labels), config.score.n_others, config.seed))]
+    for side in model.sides:
+        network = CellDenoiser(model.dimensions, len(labels), model.width, model.blocks)
+        encoder = load_encoder(model.encoder)
+        denoiser = EmbeddedDenoiser(encoder, space, network, labels, side, model.log_snr_range)
+        design = noise_design("midpoints", config.score.n_draws, model.dimensions, 0)
+        latents = torch.zeros(1, model.dimensions, side // CELLS_OF_SIDE, side // CELLS_OF_SIDE)
+        with parallel.one_thread():
+            typicality_maps(denoiser, latents, contexts, design)  # warm-up
+            started = time.perf_counter()
+            typicality_maps(denoiser, latents, contexts, design)
+            seconds += time.perf_counter() - started
+    return seconds
 
 
 def stable_cost(

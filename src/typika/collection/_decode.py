@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from typika.collection._elsewhere import read_at, url_of
 from typika.errors import DataError
 
 SUFFIXES = frozenset({".gif", ".webp", ".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".avif"})
@@ -167,6 +168,9 @@ def read_bytes(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
+        url = url_of(source)
+        if url is not None:
+            return read_at(url)
         found = source.stat()
         # Reading a pipe waits for its writer, a device never ends.
         if not stat.S_ISREG(found.st_mode):

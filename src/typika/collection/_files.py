@@ -107,6 +107,15 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def tree_of(names: Collection[str]) -> Tree:
+    """The same for the files of a listing that was made elsewhere."""
+    tree = Tree([], [], [])
+    for name in sorted(names):
+        if not any(part.startswith(".") or part.lower() in _IGNORED for part in name.split("/")):
+            _sort_in(tree, name, (".tar",))
+    return tree
+
+
 def stats(root: Path, names: Collection[str]) -> Iterator[str]:
     """Yield a line of relative path, size and modification time for each file."""
     for name in names:

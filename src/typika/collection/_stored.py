@@ -1,4 +1,4 @@
-"""Images stored as bytes in Parquet files, as the Hugging Face hub does."""
+"""Images stored as bytes in Parquet files, as the Hugging Face hub does, or in tar files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from typika.collection._decode import Unreadable
+from typika.collection._shards import read_member
 from typika.errors import DataError
 from typika.files import read_json
 from typika.tables import DAMAGE, open_parquet
 
+SHARD = ".tar"
 _BATCH = 64  # images whose bytes are held at once
 
 
@@ -45,6 +47,9 @@ def class_names(schema: pa.Schema, column: str) -> list[str] | None:
 def bytes_of(root: Path, files: Iterable[str], rows: Iterable[list[int]]) -> Iterator[bytes]:
     """Yield the bytes of the wanted rows (ascending) of each file, b"" where none are stored."""
     for name, wanted in zip(files, rows, strict=True):
+        if name.endswith(SHARD):
+            yield from (_member(root / name, start) for start in wanted)
+            continue
         place, position = 0, 0
         with open_parquet(root / name) as file:
             for values in _batches(file, root / name):
@@ -70,12 +75,22 @@ def _batches(file: pq.ParquetFile, path: Path) -> Iterator[Any]:
         yield _flat(batch.column(0))
 
 
+def _member(path: Path, start: int) -> bytes:
+    """The bytes of a member of a tar file, none where it is gone since it was listed."""
+    try:
+        return read_member(path, start)
+    except Unreadable:
+        return b""
+
+
 def read_row(path: Path, row: int) -> bytes:
-    """Return the image bytes of one row of a Parquet file.
+    """Return the image bytes of one row of a Parquet file, or of the member that begins there.
 
     Raises:
         Unreadable: the file or the row is gone.
     """
+    if path.suffix == SHARD:
+        return read_member(path, row)
     try:
         values, first = _row_group(path, path.stat().st_mtime_ns, row)
         content: bytes | None = values[row - first].as_py()

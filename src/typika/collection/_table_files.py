@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from typika.collection._elsewhere import read_at, url_of
 from typika.errors import DataError
 from typika.files import read_json
 from typika.tables import MOST_VALUES, read_parquet
@@ -25,7 +26,8 @@ def read_table(path: Path) -> pa.Table:
     try:
         if suffix == ".parquet":
             return own_names(read_parquet(path).replace_schema_metadata(None))
-        content = path.read_bytes()
+        url = url_of(path)
+        content = path.read_bytes() if url is None else read_at(url)
         if suffix in (".jsonl", ".ndjson"):
             return _read_jsonl(content)
         return _read_csv(content)
@@ -86,10 +88,10 @@ def _read_jsonl(content: bytes) -> pa.Table:
     names = dict.fromkeys(name for row in rows for name in row)
     if len(rows) * len(names) > MOST_VALUES:
         raise ValueError(f"{len(rows):,} rows with {len(names):,} different names")
-    return pa.table({name: _json_column([row.get(name) for row in rows]) for name in names})
+    return pa.table({name: json_column([row.get(name) for row in rows]) for name in names})
 
 
-def _json_column(values: list[Any]) -> pa.Array:
+def json_column(values: list[Any]) -> pa.Array:
     """Keep JSON's own types; values of mixed types become text, objects JSON text."""
     if not any(isinstance(value, dict) for value in values):
         try:

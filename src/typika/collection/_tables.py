@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from typika.collection._dialect import TABLE_SUFFIXES, Dialect
-from typika.collection._files import Skipped, Tree, stats, walk
+from typika.collection._elsewhere import listed, spelled_out, url_of
+from typika.collection._files import Skipped, Tree, stats, tree_of, walk
 from typika.collection._finder import Finder, read_split_lists, tidy
 from typika.collection._iiif import COLUMNS as IIIF_COLUMNS
 from typika.collection._iiif import (
@@ -35,8 +36,9 @@ from typika.collection._labels import (
     label_strings,
     separate_labels,
 )
-from typika.collection._stored import class_names, image_column
-from typika.collection._table_files import own_names, read_table
+from typika.collection._shards import samples
+from typika.collection._stored import SHARD, class_names, image_column
+from typika.collection._table_files import json_column, own_names, read_table
 from typika.errors import ConfigError, DataError
 from typika.tables import open_parquet, parquet_table
 
@@ -53,6 +55,7 @@ LAYOUTS = """expected one of
   FOLDER/<label>/<image>, also FOLDER/train/<label>/<image>
   FOLDER/metadata.csv (or .jsonl, .parquet) with a file_name column, beside the images
   a Parquet file, or a folder of them, with an image column
+  a .tar file, a folder of them, or shard-{000..012}.tar, as WebDataset writes them
   a IIIF manifest, or a folder of them, with the images beside it (typika fetch gets them)"""
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _SPLIT_IN_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLITS))})(?:[^a-z]|$)")
@@ -77,15 +80,22 @@ class Listing:
 class Layout:
     """Where things are: the kind of collection, its root and its tables."""
 
-    kind: str  # "folders", "metadata", "stored" or "iiif"
+    kind: str  # "folders", "metadata", "stored", "shards" or "iiif"
     root: Path  # what file names are relative to
     tables: tuple[tuple[str, Path], ...]  # (split folder or "", path)
     tree: Tree
     lists: tuple[tuple[str, Path], ...] = ()  # (split, text file that names its images)
+    stamps: tuple[str, ...] = ()  # of files elsewhere: what tells one version from another
 
     def fingerprint(self) -> Iterable[str]:
         """Yield a line for every file that would be read."""
         yield self.kind
+        if self.stamps:
+            yield from self.stamps
+            return
+        if self.kind == "shards":
+            yield from stats(self.root, self.tree.others)
+            return
         for split, path in (*self.tables, *self.lists):
             for line in stats(path.parent, [path.name]):
                 yield f"{split}\0{line}"
@@ -126,6 +136,12 @@ def find_layout(path: Path, images: Path | None = None, dialect: Dialect | None 
             is not there.
     """
     dialect = dialect or Dialect()
+    if (url := url_of(path)) is not None:
+        layout = _layout_elsewhere(path, url, dialect)
+        _require_fit(path, layout.kind, dialect)
+        return layout
+    if path.suffix == SHARD:
+        return _layout_of_shards(path, dialect)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if images is not None and not images.is_dir():
@@ -149,10 +165,10 @@ def _require_fit(path: Path, kind: str, dialect: Dialect) -> None:
             f"group {dialect.group!r}: {path} has class folders and no metadata table; leave it "
             f"out, or add a metadata.csv with file_name, label and {dialect.group}"
         )
-    if kind == "stored" and dialect.split_lists:
+    if kind in ("stored", "shards") and dialect.split_lists:
         raise ConfigError(
-            f"split_lists {', '.join(dialect.split_lists)}: {path} holds images inside Parquet "
-            "files, which no list can name; give them a split column"
+            f"split_lists {', '.join(dialect.split_lists)}: {path} holds images inside Parquet or "
+            "tar files, which no list can name; give them a split column"
         )
 
 
@@ -191,9 +207,11 @@ def _layout_of_folder(path: Path, images: Path | None, dialect: Dialect) -> Layo
     manifests = manifests_in(path)
     if manifests:
         return _layout_of_manifests(manifests, images or path)
-    tree = walk(path)
+    tree = walk(path, others=(SHARD,))
     if tree.images:
         return Layout("folders", path, (), tree)
+    if tree.others:
+        return Layout("shards", path, (), tree)
     if tree.parquet:
         files = tuple(("", path / name) for name in tree.parquet)
         stored_images = image_column(open_parquet(files[0][1]).schema_arrow)
@@ -207,6 +225,38 @@ def _layout_of_folder(path: Path, images: Path | None, dialect: Dialect) -> Layo
 def _layout_of_manifests(paths: list[Path], root: Path) -> Layout:
     files = manifest_files(paths)
     return Layout("iiif", root, tuple(("", file) for file in files), walk(root))
+
+
+def _layout_elsewhere(path: Path, url: str, dialect: Dialect) -> Layout:
+    """Class folders, a table in text or tar files behind a URL."""
+    if url.endswith(SHARD):
+        root, names = path.parent, tuple(spelled_out([path.name]))
+        folder = url.removesuffix(path.name)
+        stamps = tuple(
+            f"{name}\0{one}" for name in names for one in listed(folder + name).values()
+        )
+        return Layout("shards", root, (), Tree([], [], [], list(names)), stamps=stamps)
+    there = listed(url)
+    tree = tree_of(there)
+    stamps = tuple(f"{name}\0{stamp}" for name, stamp in there.items())
+    tables = [name for name in (dialect.table or "", *_METADATA[:2]) if name in there]
+    if tables:
+        return Layout("metadata", path, (("", path / tables[0]),), tree, stamps=stamps)
+    if tree.images:
+        return Layout("folders", path, (), tree, stamps=stamps)
+    if tree.others:
+        return Layout("shards", path, (), tree, stamps=stamps)
+    raise DataError(f"{url}: neither images, nor metadata.csv, nor .tar files; {LAYOUTS}")
+
+
+def _layout_of_shards(path: Path, dialect: Dialect) -> Layout:
+    """One tar file, or several as in `shard-{000..012}.tar`."""
+    names = list(spelled_out([path.name]))
+    missing = [name for name in names if not (path.parent / name).is_file()]
+    if missing:
+        raise DataError(f"{path.parent / missing[0]}: no such file or folder")
+    _require_fit(path, "shards", dialect)
+    return Layout("shards", path.parent, (), Tree([], [], [], names))
 
 
 def _tables_in(path: Path, dialect: Dialect) -> list[tuple[str, Path]]:
@@ -262,6 +312,8 @@ def _source(layout: Layout, dialect: Dialect, finder: Finder) -> _Source:
         return _folders(layout)
     if layout.kind == "iiif":
         return _iiif(layout)
+    if layout.kind == "shards":
+        return _sharded(layout)
     return _stored(layout) if layout.kind == "stored" else _metadata(layout, dialect, finder)
 
 
@@ -474,6 +526,35 @@ def _stored(layout: Layout) -> _Source:
         serving=frozenset(PATH_COLUMNS),
         split=None if split is None else pa.array(split, pa.string()),
         stored=pa.table({STORED_FILE: files, STORED_ROW: pa.array(rows, pa.int64())}),
+    )
+
+
+def _sharded(layout: Layout) -> _Source:
+    """Read everything of tar files but the images' bytes."""
+    skipped = list(layout.tree.skipped)
+    found = [
+        (shard, sample)
+        for shard in layout.tree.others
+        for sample in samples(layout.root / shard, shard, skipped)
+    ]
+    columns = dict.fromkeys(name for _, sample in found for name in sample.columns)
+    splits = [(_SPLIT_IN_NAME.findall(shard.lower()) or [""])[-1] for shard, _ in found]
+    table = pa.table(
+        {name: json_column([sample.columns.get(name) for _, sample in found]) for name in columns}
+        or {"file_name": pa.array([sample.name for _, sample in found], pa.string())}
+    )
+    return _Source(
+        file_name=pa.array([sample.name for _, sample in found], pa.string()),
+        columns=table,
+        skipped=skipped,
+        serving=frozenset(PATH_COLUMNS),
+        split=None if "split" in columns else pa.array(splits, pa.string()),
+        stored=pa.table(
+            {
+                STORED_FILE: pa.array([shard for shard, _ in found], pa.string()),
+                STORED_ROW: pa.array([sample.start for _, sample in found], pa.int64()),
+            }
+        ),
     )
 
 

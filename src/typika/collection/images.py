@@ -39,7 +39,7 @@ from typika.collection._files import Skipped, natural_order
 from typika.collection._halves import connected, halves
 from typika.collection._labels import UNLABELLED, Bin
 from typika.collection._scan import Assembled, assemble, scan
-from typika.collection._stored import read_row
+from typika.collection._stored import SHARD, read_row
 from typika.collection._tables import (
     LAYOUTS,
     OWN_COLUMNS,
@@ -381,7 +381,7 @@ class ImageCollection:
                 f"{folder}: no saved collection that can be read ({error}); scan it again"
             ) from error
         table = table.replace_schema_metadata(None)
-        root = root.parent if root.is_file() else root
+        root = root.parent if root.is_file() or root.suffix == SHARD else root
         return cls(root, table, tuple(skipped), tuple(notes), saved=folder.absolute())
 
     def __reduce_ex__(self, protocol: Any) -> Any:
