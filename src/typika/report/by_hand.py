@@ -90,10 +90,8 @@ def _listed(numbers: Sequence[int]) -> str:
 def sentences(log: Log, curated: Curated) -> tuple[str, ...]:
     """What was done by hand, and what of it found no place among these clusters."""
     kinds = Counter(type(edit.change) for edit in log.standing)
-    counts = ", ".join(f"{kinds[kind]:,} × {name}" for name, kind in KINDS.items() if kinds[kind])
-    said = [
-        f"Clusters of this page were changed by hand ({counts}); curation.json has every edit."
-    ]
+    counts = ", ".join(f"{kinds[kind]:,} {name}" for name, kind in KINDS.items() if kinds[kind])
+    said = [f"What people changed stands in this page ({counts}); curation.json has every edit."]
     hidden = sum(one.hidden for one in curated.clusters)
     left_out = int(curated.dropped.sum())
     if hidden:

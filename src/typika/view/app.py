@@ -16,6 +16,7 @@ from typika.view.requests import row_numbers, submission
 from typika.view.session import Answer, Outdated, Session, Unsaved
 
 Base = Annotated[str, Query(max_length=64)]
+STATUS: dict[type[Exception], int] = {Outdated: 409, DataError: 422, Unsaved: 503}
 
 
 def build_app(session: Session, entry: Pass) -> FastAPI:
@@ -50,8 +51,7 @@ def build_app(session: Session, entry: Pass) -> FastAPI:
 
 
 def _told(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    status = {Outdated: 409, DataError: 422, Unsaved: 503}.get(type(error), 503)
-    return JSONResponse({"error": str(error)}, status)
+    return JSONResponse({"error": str(error)}, STATUS.get(type(error), 503))
 
 
 def _malformed(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +97,7 @@ def view(
     _require_host(host, expose)
     source = RunSource(folder)
     source.digest()  # raises where there is no run
-    with _alone(folder), _listening(host, port) as listener:
+    with _ended_well(), _alone(folder), _listening(host, port) as listener:
         say(f"{folder}: reading")
         session = Session(source)
         entry = _pass_for(host, listener.getsockname()[1])
@@ -103,14 +105,21 @@ def view(
         if expose:
             say("whoever reaches this machine and knows the address can see and change this run, "
                 "and the way there is not encrypted")  # fmt: skip
-        print(address, flush=True)
-        if browser and has_display():
-            import webbrowser
 
-            webbrowser.open(address)
-        server_of(session, entry).run(sockets=[listener])
+        def ready() -> None:
+            print(address, flush=True)
+            if browser and has_display():
+                threading.Thread(target=_show, args=(address,), daemon=True).start()
+
+        server_of(session, entry, ready).run(sockets=[listener])
     say(f"{folder}: closed; edits are in {folder / 'curation.json'}, `typika report {folder}` "
         "writes them into the report")  # fmt: skip
+
+
+def _show(address: str) -> None:
+    import webbrowser
+
+    webbrowser.open(address)
 
 
 def has_display() -> bool:
@@ -151,6 +160,19 @@ def _pass_for(host: str, port: int) -> Pass:
 def _in_address(host: str) -> str:
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return f"[{name}]" if ":" in name else name
+
+
+@contextmanager
+def _ended_well() -> Iterator[None]:
+    """Let go of the run where a service manager ends the process before the server is up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -200,14 +222,20 @@ def _listening(host: str, port: int | None) -> Iterator[socket.socket]:
         listener.close()
 
 
-def server_of(session: Session, entry: Pass) -> uvicorn.Server:
-    """What serves a session; its `run` takes a socket that listens."""
+def server_of(
+    session: Session, entry: Pass, ready: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """What serves a session. Its `run` takes a socket that listens, and calls `ready` once up."""
     import uvicorn
 
     from typika.view.app import build_app
 
     class Server(uvicorn.Server):
         """One that an interrupt ends well: that is how it is meant to end."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
