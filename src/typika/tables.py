@@ -36,6 +36,15 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     return pq.ParquetFile(path).read(columns=columns)
 
 
+def is_readable(path: Path) -> bool:
+    """Whether a Parquet file can be read to its end."""
+    try:
+        read_parquet(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def parquet_columns(path: Path) -> list[str]:
     """The names of the columns of one Parquet file."""
     return list(pq.ParquetFile(path).schema_arrow.names)

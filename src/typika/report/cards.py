@@ -42,8 +42,8 @@ def model_card(inputs: ReportInputs, card: CardFacts) -> Document:
     """What was learned, from what, how well, and where it may not be trusted."""
     return Document(
         title=f"Model card: {card.name}",
-        opening=f"{inputs.facts.title} Written by typika {inputs.facts.version} from the run's own "
-        "records; DATA_STATEMENT.md beside it is about the images.",
+        opening=f"{inputs.facts.title} Written by typika {inputs.facts.version} from the run's "
+        "own records; DATA_STATEMENT.md beside it is about the images.",
         sections=(
             _model(inputs.facts, card),
             uses(),
@@ -61,8 +61,8 @@ def data_statement(facts: RunFacts, card: CardFacts) -> Document:
     total = sum(label.n_images for label in facts.collection)
     return Document(
         title=f"Data statement: {card.name}",
-        opening=f"{total:,} images under {len(facts.collection):,} labels, counted once under each "
-        "label that they carry. What is not said here the run does not know.",
+        opening=f"{total:,} images under {len(facts.collection):,} labels, counted once under "
+        "each label that they carry. What is not said here the run does not know.",
         sections=(
             Section(title="Labels", table=tuple(_label_rows(facts.collection, card))),
             columns_section(card),
