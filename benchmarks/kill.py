@@ -1,48 +1,43 @@
-"""kill -9 at ten random moments of `typika mine`, then the same command: the same bytes?"""
+"""200 random kills over all stages, then the same command: the same bytes in every file?"""
 
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
 import sys
 import tempfile
-import time
+from collections import Counter
 from pathlib import Path
 
-from benchmarks import small
 from benchmarks.record import Result, at_least
-from typika import config
 
-KILLS = 10
+KILLS = 200
 
 
 def run() -> Result:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from faults import DONE, STEPS, Fault, Trials
+
+    rng = random.Random(0)
+    same, killed, by_step = 0, 0, Counter[str]()
+    lost: list[str] = []
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        images = small.collection(folder / "images")
-        (folder / "small.toml").write_text(config.as_toml(small.recipe()))
-
-        def command(out: Path) -> list[str]:
-            return [sys.executable, "-m", "typika", "mine", str(images),
-                    "--recipe", str(folder / "small.toml"), "--out", str(out)]  # fmt: skip
-
-        started = time.monotonic()
-        subprocess.run(command(folder / "whole"), check=True, capture_output=True)
-        whole = time.monotonic() - started
-        rng = random.Random(0)
-        same, moments = 0, []
+        trials = Trials(Path(place))
+        trials.undisturbed()
         for number in range(KILLS):
-            out = folder / f"killed-{number}"
-            moment = rng.uniform(0.1, 0.95) * whole
-            process = subprocess.Popen(
-                command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            time.sleep(moment)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            moments.append(f"{moment:.1f}")
-            subprocess.run(command(out), check=True, capture_output=True)
-            same += small.tables(out) == small.tables(folder / "whole")
-    note = f"An undisturbed run takes {whole:.1f} s; kills at {', '.join(moments)} s."
-    return Result(figures=(at_least("kill", same, KILLS, f"of {KILLS} runs"),), notes=(note,))
+            step = list(STEPS)[number % len(STEPS)]
+            whole = trials.whole[step]
+            fault = Fault(rng.choice(["kill", "torn"]), rng.randint(1, whole.changes))
+            if number % 4 == 3:  # at a random time instead, between changes too
+                fault = Fault(after=rng.uniform(0.05, 0.95) * whole.seconds)
+            first, again, different = trials.disturbed(step, fault)
+            killed += first.code == -9
+            by_step[step] += first.code == -9
+            same += again.code == DONE and not different
+            if again.code != DONE or different:
+                lost.append(f"{step}, {fault}: {again.said} {different}")
+    notes = (
+        f"{killed} of {KILLS} commands were killed before they ended; by step: "
+        + ", ".join(f"{name} {count}" for name, count in by_step.items()),
+        *lost,
+    )
+    return Result(figures=(at_least("kill", same, KILLS, f"of {KILLS} runs"),), notes=notes)

@@ -32,6 +32,7 @@ FLOORS = (
         "cotypicality",
         "segmentation",
         "typewriting",
+        "typewriting_cards",
         "typewriting_report",
         "deciphering",
         "atlas",

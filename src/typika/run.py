@@ -172,7 +172,22 @@ class Run:
         if record.get("digest") != stage.digest or "finished" in record:
             self._clear(stage)
             self._record(stage, {"digest": stage.digest})
+        else:
+            self._drop_broken(stage)
         return True
+
+    def _drop_broken(self, stage: Stage) -> None:
+        """Remove part files of an unfinished stage that cannot be read, so that they are made anew.
+
+        A kill leaves none, but a disk or a copy may.
+        """
+        for name in stage.outputs:
+            place = self.path(name)
+            inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+            for path in inside:
+                if path.is_file() and not _readable(path):
+                    say(f"{path}: cannot be read; it is made again")
+                    path.unlink()
 
     def _reread(self) -> None:
         """What the leader has recorded, for those who follow."""
@@ -221,6 +236,30 @@ class Run:
     def _write(self) -> None:
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
         files.write_text(self.path(MANIFEST), text + "\n")
+
+
+def _readable(path: Path) -> bool:
+    """Whether a part file is whole, as far as its kind tells."""
+    if path.suffix == ".parquet":
+        from typika.tables import is_readable
+
+        return is_readable(path)
+    if path.suffix == ".npy":
+        import numpy as np
+
+        try:
+            np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            return False
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy"):
+                return True
+        except (SafetensorError, OSError):
+            return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

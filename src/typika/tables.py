@@ -57,6 +57,15 @@ def read_parquet(path: Path | pa.NativeFile, columns: list[str] | None = None) -
         return parquet_table(file, path, columns)
 
 
+def is_readable(path: Path) -> bool:
+    """Whether a Parquet file can be read to its end."""
+    try:
+        read_parquet(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def parquet_columns(path: Path) -> list[str]:
     """The names of the columns of one Parquet file. Raises DataError as `read_parquet`."""
     with open_parquet(path) as file:

@@ -26,6 +26,8 @@ from typika.console import duration
 from typika.errors import ConfigError
 from typika.parallel import one_thread
 from typika.report import typewriter_records as words
+from typika.report.card_records import flat
+from typika.report.cards import CARD_FILES
 from typika.report.html import write_typewriter
 from typika.report.typewriter import build_typewriter, choose_lines
 from typika.report.typewriter_figures import write_typewriter_sheets
@@ -46,6 +48,7 @@ from typika.typewriter.kinds import kind_of
 from typika.typewriter.prepared import Prepared, infeasible
 from typika.typewriter.stages import TypewriterConfig, Typing
 from typika.typewriter.store import Trained, load_typewriter
+from typika.typewriting_cards import write_typewriter_cards
 
 REPORT, FIGURES = "report.html", "figures"
 READ_STAGES = ("collect", "prepare", "train", "align")
@@ -104,8 +107,10 @@ def _write(finished: Finished) -> None:
             inputs = finished.inputs()
         write_typewriter(build_typewriter(inputs), run.path(REPORT))
         write_typewriter_sheets(inputs, run.path(FIGURES))
+        finished.write_cards(inputs)
 
-    run.stage(Stage(name="report", causes=causes, outputs=(REPORT, FIGURES)), compute)
+    outputs = (REPORT, FIGURES, *CARD_FILES)
+    run.stage(Stage(name="report", causes=causes, outputs=outputs), compute)
 
 
 @dataclass(frozen=True)
@@ -197,11 +202,18 @@ class Finished:
             notes=list(self._notes()),
             facts=self._facts(),
             atlas=ATLAS if has_prototypes(self.run.folder) else "",
-            settings={name: json.dumps(value, ensure_ascii=False)
-                      for name, value in _flat(settings.as_values(self.config))},
+            settings=dict(flat(settings.as_values(self.config))),
             version=__version__,
             date=time.strftime("%Y-%m-%d"),
         )  # fmt: skip
+
+    def write_cards(self, inputs: TypewriterInputs) -> None:
+        """The model card and the data statement."""
+        values = settings.as_values(self.config)
+        kind = {"model": {"kind": values["model"]["kind"]}}
+        usual = settings.as_values(settings.build(TypewriterConfig, kind))
+        skipped = _skipped(self.run.path(stages.SKIPPED))
+        write_typewriter_cards(inputs, self.run, self.table, skipped, values, usual)
 
     # ------------------------------------------------------------------------- instances
 
@@ -422,11 +434,3 @@ def _skipped(path: Path) -> list[tuple[str, str]]:
 
 def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW]) + (" …" if len(names) > FEW else "")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

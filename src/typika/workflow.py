@@ -354,8 +354,10 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_report(mining: Mining, config: MineConfig) -> None:
-    """The report stage: report.html and figures/."""
+    """The report stage: report.html, figures/, MODEL_CARD.md and DATA_STATEMENT.md."""
     from typika.report.build import build_page
+    from typika.report.card_inputs import write_cards
+    from typika.report.cards import CARD_FILES
     from typika.report.figures import write_sheets
     from typika.report.html import write_report as write_page
 
@@ -374,9 +376,18 @@ def write_report(mining: Mining, config: MineConfig) -> None:
                    run.path("report.html"))  # fmt: skip
         if config.report.sheets:
             write_sheets(inputs, run.path("figures"))
+        write_cards(inputs, mining, settings.as_values(_unasked(config)))
 
-    outputs = ("report.html", "figures") if config.report.sheets else ("report.html",)
+    sheets = ("figures",) if config.report.sheets else ()
+    outputs = ("report.html", *sheets, *CARD_FILES)
     run.stage(Stage(name="report", causes=causes, outputs=outputs), compute)
+
+
+def _unasked(config: MineConfig) -> MineConfig:
+    """The settings of this kind of model where nothing is asked for."""
+    if isinstance(config.model, EmbeddedConfig):
+        return configure()
+    return configure({"model": {"checkpoint": config.model.checkpoint}})
 
 
 # --- check --------------------------------------------------------------------------------------
