@@ -73,6 +73,7 @@ def test_the_finished_run_stays_as_it_was(run: MiningRun, place: Path, tmp_path:
         baseline("linear-cam", run, run.folder)
 
 
+@pytest.mark.slow
 def test_a_killed_baseline_goes_on(
     run: MiningRun, probe: MiningRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_random_patches_are_random_with_their_own_typicality(
     assert abs(rows["typicality"].mean()) < frame(run)["typicality"].mean()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(
     run: MiningRun, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -186,6 +188,7 @@ def test_from_the_command_line(
     assert not Path("runs/photos-mlp-cam").exists()
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_gone_on_from(place: Path, run: MiningRun, tmp_path: Path) -> None:
     from typika.workflow import advance
 
@@ -227,6 +230,7 @@ def test_clip_ends_in_the_same_report(run: MiningRun, tmp_path: Path) -> None:
     assert not (tmp_path / "sim").exists()
 
 
+@pytest.mark.slow
 def test_a_detector_is_a_cluster_of_what_it_found(run: MiningRun, place: Path) -> None:
     changes = {"baseline": {"candidates": 200}}
     config = settings.build(MineConfig, TINY, changes)

@@ -94,6 +94,7 @@ def test_clusters_stand_by_the_bound_that_is_nearer_to_zero(found: typika.Bias) 
     assert (odds["sure"] != 0).any()
 
 
+@pytest.mark.slow
 def test_generated_images_are_scored_as_the_real_ones(run: Path, tmp_path: Path) -> None:
     """The run's own images given as generated ones: the same patches, and nothing to call."""
     images = workflow.recorded(run)[0]
@@ -151,6 +152,7 @@ class Killed(BaseException):
     """As sudden as a kill."""
 
 
+@pytest.mark.slow
 def test_a_killed_call_ends_the_same(
     run: Path, skewed: Path, found: typika.Bias, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

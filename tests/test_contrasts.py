@@ -130,6 +130,7 @@ class Killed(BaseException):
     """As sudden as a kill."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["write_scores", "_offers"])
 def test_what_is_killed_ends_the_same_in_any_number_of_processes(
     function: str,

@@ -94,6 +94,7 @@ class Killed(BaseException):
     """As sudden as a kill."""
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_scoring_ends_the_same(
     images: Path, tiny: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

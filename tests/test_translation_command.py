@@ -71,6 +71,7 @@ def test_it_is_an_ordinary_collection(whole: ParallelCollection, run: Path) -> N
         assert own["group"].nunique() == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_translation_ends_the_same(
     run: Path, whole: ParallelCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_an_interrupted_translation_ends_the_same(
     assert files(found.root) == files(whole.root)
 
 
+@pytest.mark.slow
 def test_labels_and_images_may_be_added(
     run: Path, whole: ParallelCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

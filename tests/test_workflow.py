@@ -198,6 +198,7 @@ def test_the_order_and_names_of_files_change_nothing(
     assert other.patches.select(kept).equals(run.patches.select(kept))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [(scoring, "_score_parts"), (stages, "_candidates_of_part"), (stages, "patch_features")],
@@ -261,6 +262,7 @@ def test_only_what_changed_is_done_again(run: MiningRun, photos: Path, tmp_path:
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_faithful_and_against_the_others(photos: Path, tmp_path: Path) -> None:
     changed = small(model={"loss": "faithful", "sides": [64]}, score={"against": "others"})
     found = mine(photos, tmp_path / "run", config=changed, workers=1)

@@ -324,6 +324,7 @@ def test_boxes_are_in_pixels_of_the_image_itself(tmp_path: Path) -> None:
     assert right.max() > 200
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(planted: ImageCollection, mined: doersch.Detectors) -> None:
     again = doersch.mine(planted, "crosses", SMALL, seed=0, workers=2)
     assert again.table() == mined.table()

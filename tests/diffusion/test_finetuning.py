@@ -116,6 +116,7 @@ def test_the_loss_is_zero_for_a_perfect_prediction(
     assert_allclose(denoising_loss(Perfect(), example, given, checkpoint), torch.zeros(4))
 
 
+@pytest.mark.slow
 def test_finetuning_lowers_the_loss(tiny: Path, tmp_path: Path) -> None:
     rows = job(tmp_path, tiny, least_images=160, most_images=160).run()
     assert rows[-1]["images"] == 160
@@ -257,6 +258,7 @@ def test_lora_leaves_the_rest_as_it_was(tiny: Path, tmp_path: Path) -> None:
     assert all(".attn" in name for name in changed)
 
 
+@pytest.mark.slow
 def test_a_sheet_of_samples_comes_when_it_is_time(tiny: Path, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -238,6 +238,7 @@ def test_a_projection_that_is_not_there_is_named(tiny: Path, tmp_path: Path) -> 
         model(tiny, tmp_path, finetune="none").denoisers(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sheet_of_samples_shows_every_anchor(tiny: Path, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -273,6 +273,7 @@ def tables(folder: Path) -> list[pa.Table]:
     return [read_parquet(folder / f"{name}.parquet") for name in ("patches", "clusters")]
 
 
+@pytest.mark.slow
 def test_badges_do_not_depend_on_workers(run):
     mining = mining_of(run, 1)
     config = ArtefactConfig(images=8, clusters=2)

@@ -191,6 +191,7 @@ def test_loose_patches_rank_nothing() -> None:
     assert clusters.rank_clusters(score, assignment, smallest=1).tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_median_holds_it_as_often_as_promised() -> None:
     """95 of 100 times; units of one patch each, values of a skewed distribution."""
     rng = np.random.default_rng(0)

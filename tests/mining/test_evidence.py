@@ -124,6 +124,7 @@ def test_in_a_cross_fit_no_model_scores_what_it_was_fitted_to(mining: Mining) ->
         assert not set(trial.fit) & set(trial.test)
 
 
+@pytest.mark.slow
 def test_a_cross_fit_goes_all_the_way(mining: Mining, tmp_path: Path) -> None:
     config = crossed(mining.config)
     run = workflow.mine(mining.source, tmp_path / "run", config=config, workers=1)

@@ -122,7 +122,7 @@ def test_a_label_without_a_place_left_is_told(photos):
     options = SimpleNamespace(mine="")
     config = SimpleNamespace(select=SelectConfig(mask="border=0.4"), collection=options)
     mining = SimpleNamespace(config=config)
-    stages._require_patches(pa.table({"row": np.arange(24)}), collection, mining)
+    stages.require_patches(pa.table({"row": np.arange(24)}), collection, mining)
     discs = np.flatnonzero(collection.label_index == 0)
     with pytest.raises(ConfigError, match=r"no image of triangles has room .* make the mask"):
-        stages._require_patches(pa.table({"row": discs}), collection, mining)
+        stages.require_patches(pa.table({"row": discs}), collection, mining)

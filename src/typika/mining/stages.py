@@ -624,7 +624,8 @@ def of_each(row: Int[ndarray, " n"]) -> Iterator[tuple[int, Int[ndarray, " _"]]]
     """Each distinct row, ascending, and the places at which it stands."""
     order = np.argsort(row, kind="stable")
     distinct, starts = np.unique(row[order], return_index=True)
-    yield from zip(distinct.tolist(), np.split(order, starts[1:]), strict=True)
+    if len(row):
+        yield from zip(distinct.tolist(), np.split(order, starts[1:]), strict=True)
 
 
 def thumbnails(mining: Mining, collection: ImageCollection, selected: pa.Table) -> pa.Array:
