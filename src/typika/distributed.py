@@ -167,12 +167,12 @@ class _Shift:
     ) -> None:
         import ray
 
-        self._ray = ray
-        resources = ray.cluster_resources()
+        self._ray: Any = ray  # whose own types say less than what it does
+        resources = self._ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0)) if on_gpu else 0
         self._cpus = int(resources.get("CPU", 1))
         options = {"num_gpus": 1} if self._gpus else {"num_cpus": 1}
-        self._actor = ray.remote(**options)(PartsActor)
+        self._actor = self._ray.remote(**options)(PartsActor)
         # Sent once, however many actors there will be.
         self._function, self._arguments = function, ray.put(arguments)
         self._busy: dict[Any, tuple[Any, int | None]] = {}  # what is awaited: actor, and its part
