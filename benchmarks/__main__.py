@@ -52,7 +52,6 @@ SLOW = (
     "fiftyone_loads",
     "million",
     "ray_overhead",
-    "big_report",
 )
 
 

@@ -177,7 +177,7 @@ class Run:
         return True
 
     def _drop_broken(self, stage: Stage) -> None:
-        """Remove part files of an unfinished stage that cannot be read: they are made anew.
+        """Remove part files of an unfinished stage that cannot be read; they are made anew.
 
         A kill leaves none, but a disk or a copy may.
         """
