@@ -133,7 +133,7 @@ def test_the_command_plans_and_runs(
     main([*asked, "--dry-run"])
     plan = capsys.readouterr().out
     assert tomllib.loads(plan)["model"]["checkpoint"] == str(tiny)
-    assert f"# cost: {24 * 4 * 5 + 2 * 128} passes" in plan
+    assert f"# cost: {24 * 4 * 5 + 128} passes" in plan
     main(asked)
     said = capsys.readouterr()
     assert said.out.strip() == str(run.page)

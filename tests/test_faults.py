@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -117,25 +116,6 @@ def test_a_folder_that_may_not_be_written_is_told(trials: Trials) -> None:
     runs.chmod(0o700)
     assert outcome.code == TOLD
     assert "cannot make the run folder" in outcome.said
-
-
-def test_a_disk_that_is_really_full_is_told(trials: Trials) -> None:
-    runs = trials.place / "small"
-    runs.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=40k", "none", str(runs)]
-    if mount is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small tmpfs cannot be mounted here")
-    try:
-        first = trials.carry_out("typewriter", runs)
-        subprocess.run([mount, "-o", "remount,size=64m", str(runs)], check=True)
-        again = trials.carry_out("typewriter", runs)
-        different = differences(runs, trials.place / "after-typewriter")
-    finally:
-        subprocess.run(["umount", str(runs)], check=True)
-    assert first.code == TOLD, first
-    assert "the disk is full" in first.said
-    assert (again.code, different) == (DONE, [])
 
 
 def test_every_stage_is_among_the_steps() -> None:

@@ -61,7 +61,7 @@ def is_readable(path: Path) -> bool:
     """Whether a Parquet file can be read to its end."""
     try:
         read_parquet(path)
-    except (OSError, pa.ArrowException):
+    except (DataError, OSError, pa.ArrowException):
         return False
     return True
 

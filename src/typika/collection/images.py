@@ -60,6 +60,10 @@ _REQUIRED = OWN_COLUMNS[:-2]
 _PLACES = ("file_name", STORED_FILE, STORED_ROW)  # columns that say where, not what
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 @dataclass(frozen=True)
 class ImageCollection:
     """Labelled images as an Arrow table, in canonical order.
@@ -97,8 +101,9 @@ class ImageCollection:
                 raise DataError(f"collection table has {count} columns {name!r}; scan it again")
         for name in _REQUIRED:
             kind = self.table.schema.field(name).type
-            right = pa.types.is_int32 if name in ("width", "height") else pa.types.is_string
-            if not right(kind) or self.table[name].null_count:
+            sides = name in ("width", "height")
+            right = pa.types.is_integer(kind) if sides else _is_text(kind)
+            if not right or self.table[name].null_count:
                 raise DataError(f"collection table has {kind} as {name!r}; scan it again")
 
     @classmethod
