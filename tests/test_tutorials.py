@@ -36,7 +36,7 @@ LINES = {
     "TYPIKA_TRAINING__STEPS": "2",
     "TYPIKA_TRAINING__BATCH": "2",
 }
-PAGES = {"historian": IMAGES, "auditor": IMAGES, "medical": IMAGES, "palaeographer": LINES}
+PAGES = {"historian": IMAGES, "auditor": IMAGES, "medical": IMAGES, "palaeographer": {}}
 
 
 def test_every_tutorial_is_run() -> None:
@@ -50,7 +50,11 @@ def test_every_block_of_a_tutorial_runs(page: str, tmp_path: Path) -> None:
     assert len(blocks) >= 3
     commands = tmp_path / "bin"
     commands.mkdir()
-    (commands / "typika").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m typika "$@"\n')
+    # A setting that a command does not know is an error: lines have theirs where they are fitted.
+    fitting = " ".join(f"{name}='{value}'" for name, value in LINES.items())
+    (commands / "typika").write_text(
+        f'#!/bin/sh\n[ "$2" = fit ] && export {fitting}\nexec "{sys.executable}" -m typika "$@"\n'
+    )
     (commands / "typika").chmod(0o755)
     environment = {**os.environ, **PAGES[page], "PATH": f"{commands}:{os.environ['PATH']}"}
     source = str(Path(__file__).parents[1] / "src")
