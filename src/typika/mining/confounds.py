@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typika.mining.pipeline import Mining
 
 FOLDS = 5
+TREES = 50
 LEAF = 5  # images; smaller leaves make single images speak
 TOGETHER = "together"  # every family but the metadata at once
 SAYS_THE_SAME = "says the same as the label"  # the note of such a column
@@ -70,7 +71,7 @@ class ConfoundConfig:
     """The confounding check."""
 
     at_most: int = 5000  # images looked at; a seeded sample of more
-    n_trees: int = 50  # of each forest that tries to tell the labels
+    n_trees: int = TREES  # of each forest that tries to tell the labels
 
     def __post_init__(self) -> None:
         if self.at_most < 0:
@@ -113,7 +114,7 @@ class Sample:
 
 
 def forest_scores(
-    numbers: Float[ndarray, "n d"], sample: Sample, seed: int, n_trees: int = 50
+    numbers: Float[ndarray, "n d"], sample: Sample, seed: int, n_trees: int = TREES
 ) -> Float[ndarray, "n l"]:
     """Out-of-fold share of the votes that each label gets from a forest of random trees.
 
@@ -254,7 +255,7 @@ def confound_table(
     columns: Sequence[Column],
     content: Sequence[float | None],
     seed: int,
-    n_trees: int = 50,
+    n_trees: int = TREES,
 ) -> pa.Table:
     """One row per label and family (`CONFOUNDS`): families first, then metadata columns.
 
