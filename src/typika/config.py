@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from typika.errors import ConfigError
-from typika.files import text_digest
+from typika.files import is_text, text_digest
 
 Config = TypeVar("Config")
 Values = Mapping[str, Any]
@@ -85,7 +85,7 @@ def from_settings(settings: Mapping[str, str]) -> dict[str, Any]:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{name}: {step} is set to a value too, and is no section")
-        if not text.isascii() and not _is_text(text):
+        if not is_text(text):
             raise ConfigError(f"{name}={text!r}: not text in UTF-8; correct it")
         place[last] = _toml_value(text)
     return nested
@@ -229,14 +229,6 @@ def _toml_value(text: str) -> Any:
         return _parse_toml(f"value = {text}")["value"]
     except ValueError:
         return text
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_section(value: Any) -> bool:

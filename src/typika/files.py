@@ -83,6 +83,15 @@ def read_json(text: str) -> Any:
     return value
 
 
+def is_text(text: str) -> bool:
+    """Whether a text or a name is Unicode: no undecodable bytes, no half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_file(path: Path) -> bool:
     """Whether there is a file, also under a name that no file can have."""
     # Path.is_file raises OSError for a name that is too long.

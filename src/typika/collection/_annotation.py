@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from typika.collection._files import is_text, same_name
+from typika.collection._files import same_name
 from typika.collection._finder import tidy
 from typika.collection._line_records import Candidate, Harvest
 from typika.errors import DataError
+from typika.files import is_text
 
 ANNOTATION = "annotation.json"
 _IMAGES = "images"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from typika.collection._decode import SUFFIXES
 from typika.errors import DataError
+from typika.files import is_text
 
 _IGNORED = frozenset({"__macosx", "thumbs.db"})
 MOST_DIGITS = 300  # of a number; int() refuses thousands, and float() takes them for infinite
@@ -91,15 +92,6 @@ def _sort_in(tree: Tree, name: str, others: Collection[str]) -> None:
             tree.skipped.append(Skipped(name, "its name is not valid UTF-8; rename the file"))
     elif suffix == ".parquet":
         tree.parquet.append(name)
-
-
-def is_text(name: str) -> bool:
-    """Whether a file name is Unicode text (and not undecodable bytes)."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def same_name(name: str) -> str:

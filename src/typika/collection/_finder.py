@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from typika.collection._files import is_text, same_name
+from typika.collection._files import same_name
 from typika.errors import DataError
-from typika.files import is_file
+from typika.files import is_file, is_text
 
 
 class Finder:

@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from typika.collection._files import is_text, same_name
+from typika.collection._files import same_name
 from typika.collection._finder import tidy
 from typika.errors import DataError
-from typika.files import is_file, read_json, safe_name
+from typika.files import is_file, is_text, read_json, safe_name
 
 MARK = "iiif.io/api/presentation"  # in the @context of every manifest
 MOST_BYTES = 1 << 28  # of one manifest; large ones, of thousands of pages, have ten million

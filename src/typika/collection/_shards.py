@@ -16,7 +16,8 @@ from typing import Any
 
 from typika.collection._decode import SUFFIXES, Unreadable
 from typika.collection._elsewhere import open_at, read_at, url_of
-from typika.collection._files import Skipped, is_text
+from typika.collection._files import Skipped
+from typika.files import is_text
 
 BLOCK = 512  # bytes of a header
 MOST_IMAGE, MOST_TEXT = 1 << 30, 1 << 20  # bytes of an image file, and of a file beside it
