@@ -7,7 +7,6 @@ file is the block before them.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from typika.collection._decode import SUFFIXES, Unreadable
 from typika.collection._elsewhere import open_at, read_at, url_of
 from typika.collection._files import Skipped
-from typika.files import is_text
+from typika.files import is_text, read_json
 
 BLOCK = 512  # bytes of a header
 MOST_IMAGE, MOST_TEXT = 1 << 30, 1 << 20  # bytes of an image file, and of a file beside it
@@ -83,8 +82,8 @@ def _columns(kind: str, text: str) -> dict[str, Any]:
     if kind != "json":
         return {kind: text}
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {"json": value}
 

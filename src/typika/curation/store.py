@@ -20,7 +20,7 @@ from typing import Any
 
 from typika.curation.edits import KINDS, Anchor, Change, Edit, Log, Spot
 from typika.errors import DataError
-from typika.files import write_text
+from typika.files import read_json, write_text
 
 CURATION = "curation.json"
 FORMAT = "typika curation 1"
@@ -85,8 +85,8 @@ def _anchor_values(anchor: Anchor) -> dict[str, Any]:
 def parsed(text: str) -> Log:
     """The edits in a text. Raises DataError where it is not a curation."""
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = read_json(text)
+    except ValueError as error:
         raise DataError(f"not JSON ({error})") from error
     name = content.get("format") if isinstance(content, dict) else None
     if not isinstance(name, str) or not name.startswith(FAMILY):
