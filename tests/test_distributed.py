@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -39,6 +40,17 @@ def dying(often: int, folder: Path, parts: Iterable[int], advance: Advance) -> N
 
 def written(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(folder.glob("[0-9]*"))}
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_ray", lambda: None)  # Ray itself is never asked
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with (
+        pytest.raises(ConfigError, match=f"--ray 127.0.0.1:{port}: no cluster answers"),
+        distributed.cluster(f"127.0.0.1:{port}"),
+    ):
+        pass
 
 
 class Alone:

@@ -9,6 +9,7 @@ which order, or how often. A part whose actor is lost is done by another.
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ HERE = "here"  # in the place of an address: a cluster of this machine alone, fo
 STORE = 200 * 2**20  # bytes of Ray's own memory there; it holds next to nothing
 LOSSES = 3  # actors that may be lost over one part before the part is blamed
 ATTEMPTS = 3  # to start Ray on this machine
+REACHED = 10.0  # seconds in which the head of a cluster must be reached
 PATIENCE = 60.0  # seconds without an actor before a word is said
 
 # Ray says and sends nothing that nobody asked for, unless the environment says otherwise.
@@ -52,6 +54,7 @@ def cluster(address: str, actors: int | None = None) -> Iterator[RayCrew]:
     """
     ray = _ray()
     here = address == HERE
+    _require_listener(address)
     options: dict[str, Any] = {"address": "local" if here else address}
     if here:
         options |= {"num_cpus": actors, "include_dashboard": False, "object_store_memory": STORE}
@@ -64,6 +67,24 @@ def cluster(address: str, actors: int | None = None) -> Iterator[RayCrew]:
         ray.shutdown()
 
 
+def _require_listener(address: str) -> None:
+    """Raise ConfigError where nobody listens at HOST:PORT: Ray itself asks again for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return  # no such address; Ray knows what it means
+    try:
+        socket.create_connection((host, int(port)), timeout=REACHED).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"--ray {address}: no cluster answers ({error}); start one with `ray start --head`, or "
+        f"pass --ray {HERE}"
+    )
+
+
 def _connect(ray: ModuleType, address: str, options: Mapping[str, Any]) -> None:
     """Start or find the cluster; a busy machine gets more than Ray's half minute to start one."""
     for attempt in range(ATTEMPTS):
@@ -73,10 +94,7 @@ def _connect(ray: ModuleType, address: str, options: Mapping[str, Any]) -> None:
         except Exception as error:  # Ray raises plain ones
             ray.shutdown()
             if attempt == ATTEMPTS - 1 or address != HERE:
-                raise ConfigError(
-                    f"--ray {address}: no cluster answers ({error}); start one with `ray start "
-                    f"--head`, or pass --ray {HERE}"
-                ) from error
+                raise _nobody(address, error) from error
 
 
 def _ray() -> ModuleType:

@@ -66,6 +66,8 @@ def test_a_table_keeps_its_columns_and_points_stay_points(one: str, other: str) 
 
 
 def test_long_texts_are_cut() -> None:
+    assert escaped("0.75") == "0.75"  # opens no list, as 1. does
+    assert escaped("1. one") == "1\\. one"
     assert len(escaped("a" * 10_000)) == LONGEST
     assert "http:" not in escaped("see http://x.org")
     assert "www." not in escaped("WWW.x.org www.x.org")

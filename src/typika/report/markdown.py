@@ -15,7 +15,7 @@ LONGEST = 300  # characters of a text; a label may have ten thousand
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "|": "&#124;"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]~$#!^=])")
 _LINKS = re.compile(r"(?i)(?<=https)(?=:)|(?<=http)(?=:)|(?<=www)(?=\.)|(?<=ftp)(?=:)")
-_OPENS_A_LIST = re.compile(r"^(\d+)([.)])|^([-+])")
+_OPENS_A_LIST = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+])")  # 0.75 opens none
 
 
 @dataclass(frozen=True, kw_only=True)
