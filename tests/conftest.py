@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import tiny_diffusion
 from pictures import draw_photo
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# Nothing is timed in a test: a busy machine makes no example wrong.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
